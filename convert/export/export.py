@@ -79,7 +79,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         is_a_guess: Function that says whether the float model is no better than a guess. None to say nothing of it.
         acceptance: Which answers of each file are to be accepted. None to set no threshold.
         gain: When a file that was trained for its integers is written. None without `config.qat`.
-        on_batch: Gets the progress of training for integers.
+        on_batch: Gets the progress of training for integers, and of the search for near-duplicates.
         on_step: Gets a line for each step.
 
     Raises:
@@ -101,7 +101,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     job = ExportJob(source, runtime, classifier, dataset, config, folder, manifest, *functions, None, on_batch, on_step)
     _require_fit(job)
     if acceptance:
-        validation = validation_of(dataset, manifest, on_step)
+        validation = validation_of(
+            dataset, manifest, on_step, lambda done, total: on_batch(done, total, "looking for near-duplicates", "")
+        )
         require_enough_images(acceptance, validation, dataset, manifest)
         job = replace(job, validation=validation)
     with locked(folder):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.data.near_duplicates import near_images
+from edgecnn.edge.data.near_duplicates import OnProgress, near_images
 from edgecnn.edge.data.pixel_digests import evidence, learnt_images
 from edgecnn.edge.data.splits import ArraySplit, Split, Subset
 from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed, field
@@ -87,12 +87,15 @@ Run = Callable[[Split], Outputs]
 
 
 def validation_of(
-    dataset: Dataset, manifest: Manifest, on_step: Callable[[str], None] = lambda text: None
+    dataset: Dataset,
+    manifest: Manifest,
+    on_step: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> tuple[Split, int]:
     """Return the images that set thresholds, and among how many epochs they chose the model.
 
     Copies and near-duplicates of images that the model was trained on show nothing of new ones, and are not among them.
-    `on_step` gets a line for each step.
+    `on_step` gets a line about the latter, `on_progress` the progress of looking for them.
 
     Raises:
         ArtifactError: If the manifest does not say how many epochs there were.
@@ -111,8 +114,7 @@ def validation_of(
             f"restore it, else name its images with {field('data')}"
         )
     copies = {*learnt_images(dataset.train, dataset.val), *learnt_images(dataset.test, dataset.val)}
-    on_step("looking for near-duplicates of training images among the validation images")
-    if near := {*near_images(dataset.train, dataset.val)} - copies:
+    if near := {*near_images(dataset.train, dataset.val, on_progress)} - copies:
         on_step(
             f"{len(near):,} of {counted(dataset.val.labels, 'validation image')} are near-duplicates of training images, and "
             "set no threshold"

@@ -58,25 +58,27 @@ def file_thumbnails(folder: Path, names: Sequence[str], on_progress: OnProgress)
     return thumbnails, large
 
 
-def split_thumbnails(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def split_thumbnails(split: Split, on_progress: OnProgress) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the thumbnails of a split, uint8 (n, 32, 32), and which (n,) are large enough: of image files as in a folder."""
     if isinstance(split, FileSplit):
-        return file_thumbnails(split.folder, split.names, lambda done, total: None)
+        return file_thumbnails(split.folder, split.names, on_progress)
     if min(split.shape[:2]) < LEAST_SIDE:
         return np.zeros((len(split.labels), SIDE, SIDE), np.uint8), np.zeros(len(split.labels), bool)
-    made = [thumbnail(image) for images in chunks(split) for image in images]
+    made = [thumbnail(image) for images in chunks(split, on_progress=on_progress) for image in images]
     return np.stack(made), np.ones(len(made), bool)
 
 
-def near_images(known: Split, images: Split) -> tuple[int, ...]:
+def near_images(known: Split, images: Split, on_progress: OnProgress = lambda done, total: None) -> tuple[int, ...]:
     """Return the places of `images` that are near-duplicates of `known` ones, exact copies among them.
+
+    `on_progress` is called for each of the three steps: the known images are read, the others are, all are compared.
 
     Raises:
         ArtifactError: If an image of an array can't be read.
     """
-    (first, large), (second, also_large) = split_thumbnails(known), split_thumbnails(images)
+    (first, large), (second, also_large) = (split_thumbnails(split, on_progress) for split in (known, images))
     parts = np.repeat([0, 1], [len(first), len(second)])
-    groups = near_groups(np.concatenate([first, second]), np.concatenate([large, also_large]), parts=parts)
+    groups = near_groups(np.concatenate([first, second]), np.concatenate([large, also_large]), on_progress, parts)
     crossing = [group for group in groups if len(np.unique(parts[group])) > 1]
     return tuple(sorted(int(place) - len(first) for group in crossing for place in group if place >= len(first)))
 
