@@ -4,6 +4,7 @@ import io
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -69,10 +70,13 @@ class Command(NamedTuple):
     def spelled(self, name: str, value: object = None) -> str:
         """Return the option of a name in Python, with its value: `--prefer size`, `--strict` for True, `--no-...` for False.
 
-        A result may recommend another command, whose option it then is.
+        A result may recommend another command, whose option it then is. A board lacks those that train and convert.
         """
-        known = (command.names().get(name) for command in (self, *commands().values()))
-        typed = next(filter(None, known), option_of(name))
+        typed = self.names().get(name)
+        for command in commands().values():
+            with suppress(ModuleNotFoundError):
+                typed = typed or command.names().get(name)
+        typed = typed or option_of(name)
         if value is False:
             return f"--no-{typed.removeprefix('--')}"
         return typed if value is None or value is True else f"{typed} {value}"

@@ -15,7 +15,7 @@ import edgecnn as ec
 from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting, spelling
 from edgecnn.edge.manifest import DatasetRecord
-from edgecnn.shell.main import commands
+from edgecnn.shell.main import Command, commands
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
@@ -236,3 +236,17 @@ def test_a_number_out_of_range_is_refused_by_the_options_name(
         line = terminal.fails(2, command, *target, f"{option}={number}")
         assert re.search(rf"{option}(?![\w-])", line)
         assert not re.search(r"\b[a-z]+_[a-z0-9]+", line.replace(str(tmp_path), ""))
+
+
+def test_an_option_of_a_command_that_a_board_lacks_is_named_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Command.options
+
+    def options(command: Command) -> Any:
+        if command.name in ("train", "export", "sweep", "fit"):
+            raise ModuleNotFoundError("No module named 'edgecnn.convert'")
+        return whole(command)
+
+    monkeypatch.setattr(Command, "options", options)
+    bench = commands()["bench"]
+    assert bench.spelled("tune", "here") == "--tune here"
+    assert bench.spelled("max_drop_points", 1) == "--max-drop 1"
