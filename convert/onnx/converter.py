@@ -197,11 +197,14 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
 
         import onnx
 
-        (folder / "prepared.onnx").write_bytes(prepared)
+        named = onnx.load_from_string(prepared)
+        graph = named.graph
+        for node in graph.node:  # Operators are excluded by their names, which others may leave empty.
+            node.name = node.output[0]
+        onnx.save(named, folder / "prepared.onnx")
         method = quantization.CalibrationMethod.MinMax  # The ranges are given, whatever method chose them.
         ends = {name: tuple(np.float32(end) for end in range_) for name, range_ in ranges.items()}
         quantization.save_tensors_data(quantization.TensorsData(method, ends), folder / "ranges.json")
-        graph = onnx.load_from_string(prepared).graph
         # Calibration would clip the range of a quantized softmax: classes stay right, but confidences become wrong.
         excluded = [node for node in graph.node if node.output[0] in (*_ending(graph), *keep)]
         quantization.quantize_static(

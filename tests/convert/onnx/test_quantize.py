@@ -70,6 +70,17 @@ def test_a_dynamic_file_takes_its_ranges_at_run_time(prepared: bytes, random_inp
         assert noise_ratio(outputs, expected) > 20
 
 
+def test_operators_without_names_are_quantized_too(random_inputs: RandomInputs) -> None:
+    entry = keras.Input((8, 8, 3))
+    scores = keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(keras.layers.Conv2D(3, 3)(entry)))
+    model = onnx.load_from_string(prepare_onnx(to_onnx(keras.Model(entry, scores), (8, 8, 3), "float32", "probabilities")))
+    for node in model.graph.node:
+        node.name = ""
+    prepared = model.SerializeToString()
+    data = quantize_onnx(prepared, calibrate_onnx(prepared, random_inputs(20), "minmax"))
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in nodes(data).values()}
+
+
 def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: RandomInputs) -> None:
     entry, twice = keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same", activation="relu")
     model = keras.Model(entry, keras.layers.Dense(4)(keras.layers.Flatten()(twice(twice(entry)))))
