@@ -219,8 +219,7 @@ def quantize_onnx(prepared: bytes, ranges: Ranges, keep: Sequence[str] = ()) -> 
             weight_type=quantization.QuantType.QInt8,
         )
         model = onnx.load(folder / "int8.onnx")
-        ask_for_no_more(model)
-        return bytes(model.SerializeToString())
+    return _quantized(model, "int8", may_be_float=bool(keep))
 
 
 def quantize_dynamic_onnx(prepared: bytes) -> bytes:
@@ -243,8 +242,15 @@ def quantize_dynamic_onnx(prepared: bytes) -> bytes:
             folder / "prepared.onnx", folder / "dynamic.onnx", per_channel=True, weight_type=quantization.QuantType.QUInt8
         )
         model = onnx.load(folder / "dynamic.onnx")
-        ask_for_no_more(model)
-        return bytes(model.SerializeToString())
+    return _quantized(model, "dynamic")
+
+
+def _quantized(model: Any, precision: str, may_be_float: bool = False) -> bytes:
+    """Return a quantized model as a file; one without quantized operators is a float file under another's name."""
+    if not may_be_float and not any("QuantizeLinear" in node.op_type for node in model.graph.node):
+        raise ConversionError(f"ONNX {precision}: ONNX Runtime quantizes none of the model's operators: omit {precision}")
+    ask_for_no_more(model)
+    return bytes(model.SerializeToString())
 
 
 def onnx_scales(data: bytes) -> dict[str, float]:

@@ -14,7 +14,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Fit
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
-from edgecnn.edge.model.preprocess import correct, counts
+from edgecnn.edge.model.preprocess import correct, counts, cross_entropy
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.base import LoadedModel
@@ -23,6 +23,8 @@ from edgecnn.edge.text import counted
 Say = Callable[[str], None]
 # Labelled images that try the schemes.
 _TRIED = 200
+# Without a wrong answer, too sure a scheme shows in nothing: then losses below this one are the same, and the first is named.
+_SURE = 0.5
 
 
 def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | None, fit: Fit, say: Say) -> Interface | None:
@@ -72,32 +74,41 @@ def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -
 
 
 def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> EdgeCnnError:
-    """Return the error for a model that does not show how it takes pixels: which of the schemes is right most often.
+    """Return the error for a model that does not show how it takes pixels: the scheme under which labels are most probable.
 
+    The number of right answers often is the same under two schemes: a network of ReLUs that was trained on pixel / 255 often
+    names the same classes for pixels of 0 to 255, but is then sure of each, wrong ones too, which the cross-entropy shows.
     It is a question and no choice: another preprocessing may be better still, and the classes may be in another order.
     """
     chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
     images, labels, output = test.images(chosen), test.labels[chosen], output_of(model, runtime)
-    right: dict[str, int] = {}
+    tried: dict[str, tuple[float, int]] = {}
     refused: list[EdgeCnnError] = []
     for name, taken in SCHEMES.items():
         try:
             classifier = Classifier(model, runtime, Interface(taken, output))
-            right[name] = int(correct(classifier.probabilities(images), labels).sum())
+            probabilities = classifier.probabilities(images)
+            tried[name] = cross_entropy(probabilities, labels), int(correct(probabilities, labels).sum())
         except EdgeCnnError as error:
             refused.append(error)
-    found = ", ".join(f"{name} {count:,}" for name, count in sorted(right.items(), key=lambda one: -one[1]))
     unknown = f"{model.path}: how it takes pixels is not known"
-    if not right:  # Whatever it takes, something else is wrong with the model.
+    if not tried:  # Whatever it takes, something else is wrong with the model.
         return refused[0]
-    best, others = max(right.values()), sorted(right.values())[:-1]
-    tried = f"of {counted(len(labels), 'labelled image')} it gets right: {found}"
+    most, number = max(right for _, right in tried.values()), len(labels)
+    as_good = [name for name, (_, right) in tried.items() if interval(right, number).high * number >= most]
+
+    def loss_of(name: str) -> float:
+        loss, right = tried[name]
+        return max(loss, _SURE) if right == number else loss
+
+    name = min(as_good, key=loss_of)
+    ordered = sorted(tried.items(), key=lambda one: (one[0] != name, -one[1][1]))
+    each = ", ".join(f"{name} {right:,} ({loss:.2g})" for name, (loss, right) in ordered)
+    found = f"of {counted(number, 'labelled image')} it gets right (cross-entropy): {each}"
     commonest = int(counts(labels, int(labels.max()) + 1).max())
-    low = interval(best, len(labels)).low * len(labels)
-    if low <= commonest:
+    if interval(most, number).low * number <= commonest:
         fix = f"state it with {HOW_TO_SAY}, and check the order of the classes"
-        return ConfigError(f"{unknown}, and no scheme fits ({tried}): {fix}")
-    name = next(name for name, count in right.items() if count == best)
-    sure = "" if not others or interval(max(others), len(labels)).high < best / len(labels) else ", or another that is as good"
+        return ConfigError(f"{unknown}, and no scheme fits ({found}): {fix}")
+    sure = "" if as_good == [name] else ", or another that is as good"
     logits = f" and {field('logits')}" if output == "logits" else ""
-    return ConfigError(f"{unknown}; {tried}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}")
+    return ConfigError(f"{unknown}; {found}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}")

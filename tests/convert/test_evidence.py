@@ -18,6 +18,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
+from tests.drawings import drawings, write_idx
 
 SHAPE = (12, 12, 1)
 COLOUR = (12, 12, 3)
@@ -192,6 +193,26 @@ def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_f
     with pytest.raises(ConfigError, match=r"theirs\.keras: how it takes pixels is not known; .*unit \d+.*add preprocess=unit"):
         ec.export(path, idx_folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [0, 6])
+@pytest.mark.parametrize(("scale", "scheme"), [(1.0, "unit"), (1 / 255, "raw")], ids=["unit", "raw"])
+def test_of_schemes_that_name_the_same_classes_the_fitting_probabilities_decide(
+    scale: float, scheme: str, wrong: int, tmp_path: Path
+) -> None:
+    weights = np.zeros((*SHAPE, 3), np.float32)
+    for label in range(3):
+        weights[2 + 3 * label : 4 + 3 * label, 2:-2, :, label] = 6 / 16 * scale  # A class's bar in `drawings`.
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3, "softmax", use_bias=False)])
+    model.set_weights([weights.reshape(-1, 3)])
+    model.save(tmp_path / "theirs.keras")
+    images, labels = drawings(60, 2)
+    labels[:wrong] = (labels[:wrong] + 1) % 3
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    with pytest.raises(ConfigError, match=rf"(unit|raw) {60 - wrong} .*(unit|raw) {60 - wrong} .*add preprocess={scheme}"):
+        ec.export(tmp_path / "theirs.keras", tmp_path, out=tmp_path / "out")
 
 
 def test_where_no_scheme_fits_none_is_suggested(idx_folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An int8 .onnx file is QDQ, close to the float file, and keeps the requested operators in float."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -79,6 +80,16 @@ def test_operators_without_names_are_quantized_too(random_inputs: RandomInputs) 
     prepared = model.SerializeToString()
     data = quantize_onnx(prepared, calibrate_onnx(prepared, random_inputs(20), "minmax"))
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in nodes(data).values()}
+
+
+@pytest.mark.parametrize("quantize", [lambda data: quantize_onnx(data, {}), quantize_dynamic_onnx], ids=["int8", "dynamic"])
+def test_a_file_of_which_nothing_is_quantized_is_refused(quantize: Callable[[bytes], bytes]) -> None:
+    entry = keras.Input((8, 8, 3))
+    sums = keras.ops.sum(keras.ops.exp(entry), axis=(1, 2))
+    model = keras.Model(entry, keras.layers.Softmax()(sums))
+    data = prepare_onnx(to_onnx(model, (8, 8, 3), "float32", "probabilities"))
+    with pytest.raises(ConversionError, match="quantizes none"):
+        quantize(data)
 
 
 def test_a_layer_that_is_used_twice_is_close_to_the_float_file(random_inputs: RandomInputs) -> None:
