@@ -1,5 +1,6 @@
 """How a model's tensors hold images and classes: the meaning of each axis, from the shapes alone."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ class Layout(NamedTuple):
 
     Attributes:
         shape: (height, width, channels) of one image.
-        item: Sizes of one image in the model's order: (h, w, c), (c, h, w) or, for grey without a channel axis, (h, w).
+        item: Sizes of one image in the model's order: (h, w, c), (c, h, w) or, for grey without a channel axis, (h, w) or (h * w,).
         batch: Images per call: a number, None for any number, 0 if the input has no batch axis.
     """
 
@@ -45,13 +46,13 @@ def image_layout(spec: TensorSpec, origin: str) -> Layout:
 
     - 4 axes: a batch of (h, w, c) or (c, h, w);
     - 3 axes: one (h, w, 1 or 3) or (3, h, w), otherwise a batch of grey (h, w);
-    - 2 axes: one grey (h, w).
+    - 2 axes: one grey (h, w), or a batch of square grey images, row by row, as 784 numbers each for 28x28.
 
     Raises:
         ArtifactError: If the input has another shape, or its height, width or channels are free.
     """
     shape = spec.shape
-    batch, item = (shape[0], shape[1:]) if len(shape) != 2 and has_batch(shape) else (0, shape)
+    batch, item = (shape[0], shape[1:]) if has_batch(shape) else (0, shape)
     if len(item) == 3 and None in item:
         raise ArtifactError(
             f"{origin} takes {shape_text(shape)}, whose image size is free: convert it with a fixed one "
@@ -59,7 +60,9 @@ def image_layout(spec: TensorSpec, origin: str) -> Layout:
         )
     sizes = tuple(size or 0 for size in item)
     image: tuple[int, ...] = ()
-    if len(sizes) == 2:
+    if len(sizes) == 1 and batch != 0 and (side := math.isqrt(sizes[0])) ** 2 == sizes[0]:
+        image = (side, side, 1)
+    elif len(sizes) == 2:
         image = (*sizes, 1)
     elif len(sizes) == 3:
         image = sizes if sizes[2] in (1, 3) else (*sizes[1:], sizes[0])

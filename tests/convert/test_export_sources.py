@@ -106,6 +106,27 @@ def test_an_onnx_file_of_channels_first_and_an_old_opset_is_exported(onnx_file: 
     assert [value.name for value in model.graph.input] == ["pixels"]
 
 
+@pytest.mark.parametrize("source", ["model.keras", "float32.tflite", "float32.onnx"])
+def test_a_network_that_takes_an_image_s_pixels_in_a_row_is_exported(source: str, idx_folder: Path, tmp_path: Path) -> None:
+    weights = np.zeros((12, 12, 3), np.float32)
+    for label in range(3):
+        weights[2 + 3 * label : 4 + 3 * label, 2:-2, label] = 6 / 16  # A class's bar in `drawings`.
+    model = keras.Sequential([keras.Input((144,)), keras.layers.Dense(3, "softmax", use_bias=False)])
+    model.set_weights([weights.reshape(144, 3)])
+    model.save(tmp_path / "theirs.keras")
+    out = tmp_path / "keras"
+    folder = ec.export(tmp_path / "theirs.keras", idx_folder, interface="unit", out=out)
+    if source != "model.keras":
+        shutil.copyfile(out / source, tmp_path / source)
+        folder = ec.export(tmp_path / source, idx_folder, interface="unit", out=tmp_path / "again")
+    manifest = folder.manifest
+    assert manifest is not None
+    assert {"float32", "int8"} <= {artifact.precision for artifact in manifest.exported}
+    for artifact in manifest.exported:
+        assert artifact.input.shape[1:] == (144,)
+    assert {file.correct for file in ec.evaluate(folder.folder).files} == {60}
+
+
 def test_a_dynamic_file_of_an_onnx_file_takes_one_image_at_a_time(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
     kinds = ["float32", "dynamic"]
     folder = ec.export(onnx_file, idx_folder, precisions=kinds, interface=LOGITS, out=tmp_path / "out")

@@ -1,5 +1,7 @@
 """The meaning of each axis: the rule for every shape of images and classes."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,9 @@ def spec(shape: Shape) -> TensorSpec:
     ("shape", "text"),
     [
         ((1, 16000), r"\(1, 16000\)"),
-        ((None, 784), r"\(n, 784\)"),
+        ((None, 783), r"\(n, 783\)"),
+        ((None, 9), r"\(n, 9\)"),
+        ((784,), r"\(784\)"),
         ((None, None, 40), r"\(n, n, 40\)"),
         ((None, 12, 12, 2), r"\(n, 12, 12, 2\)"),
         ((None, 2, 12, 12), r"\(n, 2, 12, 12\)"),
@@ -61,21 +65,23 @@ def test_an_image_of_free_size_is_refused_with_how_to_fix_it(shape: Shape) -> No
         ((3, 96, 64), Layout((96, 64, 3), (3, 96, 64), 0)),
         ((28, 20), Layout((28, 20, 1), (28, 20), 0)),
         ((1, 4, 4, 1), Layout((4, 4, 1), (4, 4, 1), 1)),
+        ((None, 784), Layout((28, 28, 1), (784,), None)),
+        ((1, 784), Layout((28, 28, 1), (784,), 1)),
     ],
 )
 def test_an_image_is_found_in_every_order_with_and_without_a_batch(shape: Shape, expected: Layout) -> None:
     assert image_layout(spec(shape), "x") == expected
 
 
-@pytest.mark.parametrize("shape", [(None, 5, 4, 3), (None, 3, 5, 4), (3, 5, 4), (None, 1, 5, 4), (None, 5, 4)])
+@pytest.mark.parametrize("shape", [(None, 5, 4, 3), (None, 3, 5, 4), (3, 5, 4), (None, 1, 5, 4), (None, 5, 4), (None, 25)])
 def test_every_pixel_goes_where_the_file_has_it(shape: Shape) -> None:
     layout = image_layout(spec(shape), "x")
-    images = np.arange(2 * 5 * 4 * layout.shape[2]).reshape(2, *layout.shape)
+    images = np.arange(2 * math.prod(layout.shape)).reshape(2, *layout.shape)
     arranged = layout.arrange(images)
     assert arranged.shape == (2, *layout.item)
     assert arranged.flags.c_contiguous
     for n, y, x, c in np.ndindex(images.shape):
-        where = {2: (y, x), 3: (y, x, c) if layout.item == layout.shape else (c, y, x)}[len(layout.item)]
+        where = {1: 5 * y + x, 2: (y, x), 3: (y, x, c) if layout.item == layout.shape else (c, y, x)}[len(layout.item)]
         assert arranged[n][where] == images[n, y, x, c]
 
 
