@@ -20,7 +20,7 @@ class Layout(NamedTuple):
 
     Attributes:
         shape: (height, width, channels) of one image.
-        item: Sizes of one image in the model's order: (h, w, c), (c, h, w) or, for grey without a channel axis, (h, w) or (h * w,).
+        item: Sizes of one image in the model's order: (h, w, c), (c, h, w) or, of grey alone, (h, w) or (h * w,).
         batch: Images per call: a number, None for any number, 0 if the input has no batch axis.
     """
 
