@@ -13,6 +13,8 @@ from edgecnn.edge.text import counted
 Shape = tuple[int | None, ...]
 
 _LONGEST_NO_HEIGHT = 3
+# Rows of these are the numbers of words.
+_OF_WORDS = ("int32", "int64")
 
 
 class Layout(NamedTuple):
@@ -60,7 +62,7 @@ def image_layout(spec: TensorSpec, origin: str) -> Layout:
         )
     sizes = tuple(size or 0 for size in item)
     image: tuple[int, ...] = ()
-    if len(sizes) == 1 and batch != 0 and (side := math.isqrt(sizes[0])) ** 2 == sizes[0]:
+    if len(sizes) == 1 and batch != 0 and spec.dtype not in _OF_WORDS and (side := math.isqrt(sizes[0])) ** 2 == sizes[0]:
         image = (side, side, 1)
     elif len(sizes) == 2:
         image = (*sizes, 1)

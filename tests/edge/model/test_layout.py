@@ -40,6 +40,12 @@ def test_an_input_that_is_no_image_is_refused_and_its_shape_shown(shape: Shape, 
         image_layout(spec(shape), "speech.tflite")
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_a_row_of_word_numbers_is_no_image(dtype: str) -> None:
+    with pytest.raises(ArtifactError, match=r"text\.tflite takes \(n, 64\), which is not an image"):
+        image_layout(TensorSpec("words", (None, 64), dtype), "text.tflite")
+
+
 @pytest.mark.parametrize(
     "shape", [(None, None, None, 3), (1, 3, None, None), (None, 12, None, 1), (None, 12, 12, None), (None, None, 3)]
 )
