@@ -15,31 +15,32 @@ from edgecnn.edge.manifest import (
     Manifest,
     is_foreign,
 )
-from edgecnn.edge.model.other_tools import fix_for
+from edgecnn.edge.model.other_tools import fix_for, require_file
 from edgecnn.edge.transaction import finish
 
-# What Teachable Machine puts into a .zip file, and the most that is read of each.
-_IN_ZIP, _MOST_IN_ZIP = "keras_model.h5", 2**28
+# What Teachable Machine puts into a .zip file (of TensorFlow Lite: float, or quantized), and the most that is read of each.
+_IN_ZIP, _MOST_IN_ZIP = ("keras_model.h5", "model_unquant.tflite", "model.tflite"), 2**28
 _MOST_LABELS = 2**20
 
 
 def bundle_of(path: Path) -> Path | None:
     """Return the bundle that a path is or points into (`mnist.zip/int8.tflite`); None if there is no bundle."""
     zips = (part for part in (path, path.parent) if part.suffix.lower() == BUNDLE_SUFFIX and part.is_file())
-    return next((part for part in zips if not _holds_keras_model(part)), None)
+    return next((part for part in zips if _held_model(part) is None), None)
 
 
-def _holds_keras_model(path: Path) -> bool:
-    """Return whether a path is a .zip file as Teachable Machine's "Export Model, Keras" gives it."""
+def _held_model(path: Path) -> str | None:
+    """Return the name of the model in a .zip file of Teachable Machine; None for any other path."""
     if path.suffix.lower() != BUNDLE_SUFFIX or not path.is_file():
-        return False
+        return None
     import zipfile  # noqa: PLC0415 - Only such a path needs it.
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return _IN_ZIP in archive.namelist()
+            held = archive.namelist()
+            return None if MANIFEST_NAME in held else next((name for name in _IN_ZIP if name in held), None)
     except Exception:  # A damaged archive raises anything; whoever reads it as a bundle says so.
-        return False
+        return None
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
         ArtifactError: If the file is missing, empty, not in its suffix's format, not the one its manifest lists, or was
             exported from another model than the manifest's present one.
     """
-    if _holds_keras_model(path):
-        return _from_zip(path)
+    if held := _held_model(path):
+        return _from_zip(path, held)
     model_format = format_of(path)
     if path.is_dir() or model_format is None:
         raise ArtifactError(f"{path} is not a {suffixes()} file: {fix_for(path, 'name one')}")
@@ -113,8 +114,8 @@ def read_model(path: Path, manifest: Manifest | None = None) -> ModelFile:
     return ModelFile(path, model_format, data, manifest, artifact, None)
 
 
-def _from_zip(path: Path) -> ModelFile:
-    """Return the model in a .zip file of Teachable Machine, with its class names."""
+def _from_zip(path: Path, held: str) -> ModelFile:
+    """Return the model of this name in a .zip file of Teachable Machine, with its class names."""
     import zipfile  # noqa: PLC0415 - As above.
 
     from edgecnn.edge.data.folder_options import class_names_in, lines_of  # noqa: PLC0415 - As above.
@@ -125,10 +126,10 @@ def _from_zip(path: Path) -> ModelFile:
         return archive.read(name)
 
     with parsing(f"{path} can't be read", "download it again"), zipfile.ZipFile(path) as archive:
-        data = member(_IN_ZIP, _MOST_IN_ZIP)
+        data = member(held, _MOST_IN_ZIP)
         lines = member(LABELS_NAME, _MOST_LABELS).decode("utf-8-sig") if LABELS_NAME in archive.namelist() else ""
-    model_format = format_of(Path(_IN_ZIP)) or ""
-    _check_content(path / _IN_ZIP, model_format, data)
+    model_format = format_of(Path(held)) or ""
+    _check_content(path / held, model_format, data)
     return ModelFile(
         path, model_format, data, None, None, f"no {MANIFEST_NAME} in it", class_names_in(lines_of(lines), str(path))
     )
@@ -156,6 +157,7 @@ def _check_fresh(path: Path, manifest: Manifest, artifact: Artifact) -> None:
 
 
 def _check_content(path: Path, model_format: str, data: bytes) -> None:
+    require_file(path, data)
     row = FORMATS[model_format]
     mark = row.other_mark if path.suffix.lower() in row.other_suffixes else row.mark
     if mark and not is_marked(data, model_format):

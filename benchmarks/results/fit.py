@@ -108,6 +108,7 @@ class Fit(Result):
             limits; None if no file is within them.
         images: Number of test images that judge it, and chose nothing; no copies of others or of training images.
         accuracy: Share of them that it classifies right, 0 to 1, with its 95 % interval; None if there are none, or no file.
+        doubt: Why they may be no test of it, if its weights came from a file that may have learnt them; else None.
         more: Path of a file that takes up to a tenth more than the limits and is right on more of the validation images than
             the chosen one; None if none is.
         command: Command that repeats or continues the search.
@@ -124,6 +125,7 @@ class Fit(Result):
     chosen: str | None
     images: int
     accuracy: Interval | None
+    doubt: str | None
     more: str | None
     command: str
     folder: Path | None = unrecorded(None)

@@ -65,6 +65,7 @@ def _answer(fit: Fit) -> list[str]:
             f"It is right on {100 * share.estimate:.2f} % of {counted(fit.images, 'test image')} (95 %: {100 * share.low:.2f} "
             f"to {100 * share.high:.2f} %)."
         )
+        found += [f"Doubtful: {fit.doubt}"] if fit.doubt else []
     else:
         found.append("No test image judges it: all are copies of training images.")
     found.append(f"{_cost(chosen)} on {fit.machine}.")

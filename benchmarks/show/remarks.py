@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from edgecnn.benchmarks.gate.accuracy import Accuracy
+from edgecnn.benchmarks.gate.accuracy import Accuracy, nothing_to_judge_by
 from edgecnn.benchmarks.gate.checks import MOST_NAMED, never_right, never_right_text
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Status
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES, Noise
@@ -49,7 +49,15 @@ def remarks(report: Report) -> list[str]:
         )
     no_faster = [f"{file.name} {text}" for file, text in no_faster_remarks(report)]
     lines += tied_note([(file.name, threshold) for file in report.files if (threshold := file.artifact.threshold)])
-    return [*_better_than_reference(report), *lines, *_counted_images(report), *no_faster, *_unmeasured(report), *report.notes]
+    lines = [*_better_than_reference(report), *lines, *_guess(report), *_counted_images(report)]
+    return [*lines, *no_faster, *_unmeasured(report), *report.notes]
+
+
+def _guess(report: Report) -> list[str]:
+    """Return why the accuracy of a file that is measured alone is worth nothing; of several files the verdict says it."""
+    (first, *others) = report.files
+    reason = nothing_to_judge_by(first.accuracy, first.name) if first.accuracy and not others else None
+    return [f"Doubtful: {reason}."] if reason else []
 
 
 def _unmeasured(report: Report) -> list[str]:

@@ -68,6 +68,11 @@ def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
             "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
             f"from your own module in its place, and name that module with {field('trust')}=MODULE"
         )
+    if taken := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
+        return (
+            f"its class {taken[1]} does not take {taken[2]}, which Keras stores for every layer and model: give its __init__ a "
+            "**kwargs that it hands to super().__init__"
+        )
     # Keras first quotes the whole layer.
     reason = shortened(text.rpartition("Exception encountered: ")[2].replace(path, "the file"))
     return f"Keras can't load it in safe mode ({reason}): copy it again, or save it again with the Keras that made it"

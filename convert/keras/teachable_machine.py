@@ -1,8 +1,7 @@
 """Recognises the models that Teachable Machine trains, whose layers say how they take pixels.
 
 It trains two dense layers on a MobileNetV2 of width 0.35 in the browser, with the names that TensorFlow.js gives, and exports
-them as `keras_model.h5`. All take the middle of a picture, at 224 x 224, as pixel / 127.5 - 1: the program that comes with an
-export computes so. https://github.com/googlecreativelab/teachablemachine-community
+them as `keras_model.h5`. Its TFLite files are known by their tensors: `edgecnn.edge.model.other_tools`. https://github.com/googlecreativelab/teachablemachine-community
 """
 
 import re
@@ -11,7 +10,7 @@ from typing import Any
 
 from edgecnn.convert.keras.keras2 import is_hdf5, read_written
 from edgecnn.edge.errors import ArtifactError
-from edgecnn.edge.model.interface import SCHEMES, Interface, preprocessing
+from edgecnn.edge.model.interface import OF_TEACHABLE_MACHINE, Interface
 from edgecnn.edge.sandbox.unverified import run_in_child
 
 _SIZE = [None, 224, 224, 3]
@@ -31,7 +30,7 @@ def stated_interface(data: bytes, origin: str) -> Interface | None:
             recognised = _is_recognised(data, origin)
         except ArtifactError:
             return None  # Keras says what is wrong with it.
-    return Interface(preprocessing("tf", fit="crop") or SCHEMES["tf"]) if recognised else None
+    return OF_TEACHABLE_MACHINE if recognised else None
 
 
 def _is_recognised(data: bytes, origin: str) -> bool:

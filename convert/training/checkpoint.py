@@ -63,7 +63,7 @@ _FOLDER = "checkpoint"
 _RECORD = "checkpoint.json"
 # What each hash field is the hash of.
 _HASHES = {
-    "source_sha256": lambda config: config.weights or config.model or config.transfer,
+    "source_sha256": lambda config: config.weights or config.start,
     "teacher_sha256": lambda config: config.teacher,
 }
 

@@ -36,7 +36,7 @@ def choose(config: TrainConfig, train: Split) -> tuple[TrainConfig, Reasons]:
     The same settings and images give the same choice, so that a run can be resumed.
     """
     height, width, channels = train.shape
-    images, own = len(train.labels), not (config.model or config.transfer)
+    images, own = len(train.labels), not config.start
     said = f"{'grey' if channels == 1 else 'colour'} images of {height}x{width}"
     reasons: Reasons = {}
     if config.network is None:

@@ -187,10 +187,8 @@ class TrainConfig:
                 f"{field('weights')} belong to a network that {field('transfer')} names ({', '.join(BACKBONES)}): omit it"
             )
         for name, placeholder in _OF_OWN_NETWORKS.items():
-            if (self.model or self.transfer) and getattr(self, name) not in (None, placeholder):
-                raise ConfigError(
-                    f"{field(name)} applies to edgecnn's own networks, not to {self.model or self.transfer}: omit it"
-                )
+            if self.start and getattr(self, name) not in (None, placeholder):
+                raise ConfigError(f"{field(name)} applies to edgecnn's own networks, not to {self.start}: omit it")
         if self.fine_tune and not self.transfer:
             raise ConfigError(
                 f"{field('fine_tune')} applies to a transferred model: name one with {field('transfer')}, or omit it"
@@ -213,6 +211,11 @@ class TrainConfig:
         return self.augment
 
     @property
+    def start(self) -> str | None:
+        """What names the model that the training starts with; None for one of edgecnn's own networks."""
+        return self.model or self.transfer
+
+    @property
     def backbone(self) -> Backbone | None:
         """The network of keras.applications that `transfer` names; None if it names a file, or nothing."""
         return BACKBONES.get(self.transfer or "")
@@ -224,12 +227,12 @@ class TrainConfig:
 
     def origin(self) -> str:
         """Return the origin of the model for messages."""
-        return self.transfer or self.model or title_of(self.network or CNN)
+        return self.start or title_of(self.network or CNN)
 
     def settings(self) -> dict[str, str]:
         """Return the settings as text, without those that do not apply."""
         values = asdict(self) | {"filters": ",".join(map(str, self.filters or ())), "arguments": ",".join(self.arguments)}
-        if self.model or self.transfer:
+        if self.start:
             values = {name: value for name, value in values.items() if name not in _OF_OWN_NETWORKS}
         values = {name: value for name, value in values.items() if value != _PLAIN.get(name)}
         return {name: str(value) for name, value in values.items() if value is not None and value is not False}

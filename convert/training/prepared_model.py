@@ -118,7 +118,7 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
         optimizer = resumed_optimizer(model, optimizer)
     teacher = Teacher(config, dataset, run.trust) if config.teacher else None
     choose_layers(model, config, phase)
-    if not (config.model or config.transfer):
+    if not config.start:
         settle_quickly(model, run.batches)
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)
     fuse_batch_normalization(model)

@@ -208,10 +208,10 @@ def _prepared(
     if said is None and known:
         # The new last layer of a transferred model ends in softmax.
         said = Interface(known.preprocessing, known.output if config.model else "probabilities")
-        named = config.model or config.transfer
+        named = config.start
         progress.say(f"{named}: pixels go in as {formula(known.preprocessing)}, as its manifest says")
-    if said is None and (config.model or config.transfer):
-        raise ConfigError(f"how {config.model or config.transfer} takes pixels is not known: state it with {HOW_TO_SAY}")
+    if said is None and config.start:
+        raise ConfigError(f"how {config.start} takes pixels is not known: state it with {HOW_TO_SAY}")
     if isinstance(data, Dataset):
         dataset = data
     elif known and config.model:
@@ -224,22 +224,27 @@ def _prepared(
             with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
                 dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
         _require_unlearnt(config.model or str(config.transfer), before, dataset.record(), progress)
-    if dataset.split_off and dataset.split_off.test_share < 1 and _began_elsewhere(config, known):
-        dataset = replace(dataset, may_be_learnt=True)
+    dataset = perhaps_learnt(dataset, config, known)
     return dataset, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
 
 
 def _manifest_of(config: TrainConfig) -> Manifest | None:
     """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
-    named = None if config.backbone else config.model or config.transfer
+    named = None if config.backbone else config.start
     return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+
+
+def perhaps_learnt(dataset: Dataset, config: TrainConfig, known: Manifest | None = None) -> Dataset:
+    """Return images as those of a training: what was drawn from a folder may be what weights from elsewhere have learnt."""
+    drawn = dataset.split_off is not None and dataset.split_off.test_share < 1
+    return replace(dataset, may_be_learnt=True) if drawn and _began_elsewhere(config, known) else dataset
 
 
 def _began_elsewhere(config: TrainConfig, known: Manifest | None) -> bool:
     """Return whether training begins with weights in a file of which nobody knows what images they were trained on."""
     if known:
         return known.dataset.may_be_learnt or not known.provenance.train_config
-    named = None if config.backbone else config.model or config.transfer
+    named = None if config.backbone else config.start
     return config.weights is not None or (named is not None and format_of(Path(named)) is not None)
 
 

@@ -54,9 +54,14 @@ def model_test_images(
     test = load_test(*recorded_source(record, data, options), model_images(classifier), progress)
     if record and not data:
         require_recorded(record, test, options)
-    if test.shape != classifier.shape:
-        raise ConfigError(f"{name} takes images of {classifier.shape}, not {test.shape}: name others with {field('data')}")
+    require_shape(name, classifier, test)
     return test
+
+
+def require_shape(name: str | Path, classifier: Classifier, images: Split) -> None:
+    """Raise ConfigError if images have another shape than those of the model, which the message calls `name`."""
+    if images.shape != classifier.shape:
+        raise ConfigError(f"{name} takes images of {classifier.shape}, not {images.shape}: name others with {field('data')}")
 
 
 def model_test_record(classifier: Classifier, data: str | Path | None, test: Split, options: FolderOptions) -> DatasetRecord:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import OUTPUTS, Background, Fit, Output, Preprocessing
+from edgecnn.edge.model.other_tools import is_of_teachable_machine
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.text import counted
 
@@ -53,6 +54,10 @@ class Interface:
     def __post_init__(self) -> None:
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
+
+
+# All its networks take the middle of a picture so, as the program that comes with an export computes.
+OF_TEACHABLE_MACHINE = Interface(replace(SCHEMES["tf"], fit="crop"))
 
 
 def preprocessing(
@@ -177,15 +182,19 @@ def last_operator(model: ModelFile, runtime: "LoadedModel") -> str | None:
 def stated_interface(model: ModelFile) -> Interface | None:
     """Return how a file from elsewhere takes pixels, where its layers leave no doubt; None if it does not say so.
 
-    Only the format that no device runs has such files; its importer reads them: `stated_interface(data, origin)`.
+    Of the format that no device runs, its importer reads the layers: `stated_interface(data, origin)`.
 
     Raises:
         ArtifactError: If the file is damaged.
     """
     row = FORMATS[model.format]
-    if row.on_device or row.importer is None or model.manifest is not None:
+    if model.manifest is not None:
         return None
-    found: Interface | None = import_module(row.importer).stated_interface(model.data, str(model.path))
+    found: Interface | None = None
+    if row.on_device:
+        found = OF_TEACHABLE_MACHINE if is_of_teachable_machine(model.data) else None
+    elif row.importer:
+        found = import_module(row.importer).stated_interface(model.data, str(model.path))
     return found and replace(found, class_names=model.class_names)
 
 

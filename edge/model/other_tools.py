@@ -1,5 +1,6 @@
 """How another tool's file or folder becomes one that edgecnn reads."""
 
+import re
 from pathlib import Path
 
 from edgecnn.edge.errors import ArtifactError
@@ -20,6 +21,32 @@ _SAVED_MODEL = (
     'make a float file of the SavedModel with python -c "import tensorflow as tf; '
     "open('model.tflite', 'wb').write(tf.lite.TFLiteConverter.from_saved_model('{folder}').convert())\", and name model.tflite"
 )
+
+
+# What stands where a file should be, by its first bytes, and what to do.
+_INSTEAD = {
+    b"version https://git-lfs": "a pointer of Git LFS, and the file is elsewhere: fetch it with git lfs pull",
+    b"<!doctype html": "a web page: download the file itself, of GitHub by its raw link",
+    b"<html": "a web page: download the file itself, of GitHub by its raw link",
+}
+_MOST_SPACE = 100
+
+# Of a network of Teachable Machine: names that TensorFlow.js gave, and those of its MobileNetV2. Other formats keep them.
+_OF_TEACHABLE_MACHINE = (rb"dense_Dense\d", rb"block_16_project", rb"Conv1")
+_LEAST_FLOAT = 1_600_000  # Bytes of its float weights; its quantized files take pixels in another way.
+
+
+def is_of_teachable_machine(data: bytes) -> bool:
+    """Return whether a converted file is a float network of Teachable Machine, by the names of its tensors."""
+    return len(data) >= _LEAST_FLOAT and all(re.search(mark, data) for mark in _OF_TEACHABLE_MACHINE)
+
+
+def require_file(path: Path, data: bytes) -> None:
+    """Raise ArtifactError if a file's bytes are a pointer to it, or a page about it."""
+    start = data[:_MOST_SPACE].lstrip().lower()
+    for mark, what in _INSTEAD.items():
+        if start.startswith(mark):
+            raise ArtifactError(f"{path} is {what}")
 
 
 def fix_for(path: Path, otherwise: str) -> str:

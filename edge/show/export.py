@@ -119,12 +119,19 @@ def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     return TextTable(headings, rows, "Accepted answers", align="<>"), " ".join([text, *tied_note(files)])
 
 
+# Images below which no drop of half a point is decided, even for a file that loses nothing: `edgecnn.benchmarks.gate`.
+_DECIDE_HALF_A_POINT = 740
+
+
 def _unlike_text(artifact: Artifact, parity: Parity, folder: Path, source: str) -> str:
-    return (
+    text = (
         f"{artifact.path} gives another class than {source} for {parity.images - parity.same_class:,} of "
         f"{counted(parity.images, 'image')}: edgecnn diagnose {quote(str(folder / artifact.path))} shows which layers lose "
-        f"most. An export with {setting('keep_accuracy', 0.5)} keeps such layers in float."
+        "most."
     )
+    if artifact.mended or parity.images < _DECIDE_HALF_A_POINT:
+        return text
+    return f"{text} An export with {setting('keep_accuracy', 0.5)} keeps such layers in float."
 
 
 def _same_for_all(written: Sequence[Artifact], source: str) -> list[str]:

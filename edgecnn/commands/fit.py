@@ -9,6 +9,8 @@ The exit code is 3 if no file is within the limits, and 7 if the machine was too
 Example: edgecnn fit --data photos --max-p90-ms 2 --max-size-kib 100 --minutes 30
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, RayAddress, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.backbones import BACKBONES
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.formats import device_formats
@@ -56,6 +59,14 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         str | None,
         Option("Board that the time is measured on, as ssh takes it.", metavar="HOST", default="this machine", panel="Limits"),
     ] = None,
+    transfer: Annotated[
+        Sequence[str],
+        Option(
+            "Network trained on ImageNet to try too, by its name in train; a file of its weights, if not Keras's own, follows "
+            "its name.",
+            metavar="NAME[=FILE]",
+        ),
+    ] = (),
     config: Annotated[
         TrainConfig,
         Group("Training settings of all networks; network, filters and epochs are planned.", only=("teacher", "seed")),
@@ -80,8 +91,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     Raises:
         ArtifactError: If a file in a network's folder is damaged.
-        ConfigError: If there is no limit, `ray` comes with `model`, there is no time to train one network, or `out` holds
-            another search.
+        ConfigError: If there is no limit, `ray` or `transfer` comes with `model`, there is no such network to transfer, no time
+            to train one network, or `out` holds another search.
         GateFailed: If no network is within the limits.
         EdgeCnnError: If the board can't be reached or gives no result, or a task of Ray was lost several times.
         MissingDependency: If TensorFlow, a runtime or Ray is not installed.
@@ -102,8 +113,11 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     if budget.max_p90_ms is None and budget.max_size_kib is None:
         raise ConfigError(f"there is no limit: add {field('max_p90_ms')}=5, {field('max_size_kib')}=100, or both")
+    if model and transfer:
+        raise ConfigError(f"{field('transfer')} adds networks to a search, and {field('model')} cuts one model: omit one")
     if model and ray:
         raise ConfigError(f"{field('ray')}: cuts into {field('model')} follow one another, and are trained here: omit it")
+    transfers = tuple(_transferred(config, text) for text in transfer)
     with kernels_to_train():
         dataset = (
             data if isinstance(data, Dataset) else load_dataset(data, validated(data, images, needed=True), progress=progress)
@@ -115,8 +129,16 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         if source:
             taken = interface_of(source, taken)
         work = network_work(dataset, exporting, False, Path(out), taken, progress)
-        job = FitJob(work, config, budget, minutes, device, Policy(tuple(allow)), command, ray)
+        job = FitJob(work, config, transfers, budget, minutes, device, Policy(tuple(allow)), command, ray)
         return pruned(job, source) if source else fitted(job)
+
+
+def _transferred(config: TrainConfig, text: str) -> TrainConfig:
+    """Return the settings for `NAME` or `NAME=FILE`; ConfigError if there is no such network."""
+    name, _, weights = text.partition("=")
+    if name not in BACKBONES:
+        raise ConfigError(f"{field('transfer')} must be one of {', '.join(BACKBONES)}, got {name}")
+    return replace(config, transfer=name, weights=weights or None)
 
 
 def command(call: Call, *, json: Json = None, verbose: Verbose = False) -> None:

@@ -38,7 +38,7 @@ from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.model_test_images import model_images
+from edgecnn.edge.inference.model_test_images import model_images, order_note
 from edgecnn.edge.inference.pictures import image_files
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import Manifest, Preprocessing
@@ -160,7 +160,11 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         said = taken = usage.said_interface()
         dataset = data if isinstance(data, Dataset) else _images_for(source, runtime, replace(usage, data=data), progress)
         if said is None:
-            raise ask_which(source, runtime, dataset.test)
+            raise ask_which(source, runtime, dataset)
+    if not (source.manifest or source.class_names or (said and said.class_names)):
+        names = dataset.class_names
+        for line in order_note(() if names == tuple(map(str, range(len(names)))) else names):
+            progress.say(line)
     if said:
         taken = fitted_interface(said, dataset)
         if usage.images.fit:
@@ -202,7 +206,8 @@ def _recorded_images(manifest: Manifest, usage: Usage, progress: Progress) -> Da
 
 def _images_for(source: ModelFile, runtime: LoadedModel, usage: Usage, progress: Progress) -> Dataset:
     """Return the images of a model from elsewhere; how it takes pixels may still be unknown."""
-    said = usage.said_interface() or Interface(SCHEMES["raw"], output_of(source, runtime))
+    any_scheme = replace(SCHEMES["raw"], fit=usage.images.fit or "letterbox")
+    said = usage.said_interface() or Interface(any_scheme, output_of(source, runtime))
     return load_for_model(usage.data, usage.images, model_images(Classifier(source, runtime, said)), progress)
 
 

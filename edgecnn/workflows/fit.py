@@ -23,7 +23,7 @@ from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import new_model, resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
-from edgecnn.edge.data.pixel_digests import evidence
+from edgecnn.edge.data.pixel_digests import evidence, unknown_split
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import GateFailed, field
 from edgecnn.edge.inference.classifier import Classifier
@@ -43,6 +43,7 @@ _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
 _STEP = 4  # Filters come in multiples of it: vector instructions take them so.
 # Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
 _OF_KIND = 3
+_TRANSFERRED = "transferred"  # The kind of all that were trained on ImageNet.
 # Training for integers: its share of the time, the most epochs, and the time of one over that of an epoch of the training.
 _QAT_SHARE, _QAT_EPOCHS, _QAT_COST = 0.1, 5, 3.0
 # How far beyond the limits a network is trained too, to say what that would buy.
@@ -53,7 +54,9 @@ def fitted(job: FitJob) -> Fit:
     """Search. Errors are those of `edgecnn.fit`."""
     work = job.work
     with errors_of_a_sweep():
-        configs = {name_of(config): config for config in _candidates(job.base, work.dataset.train)}
+        own = _candidates(job.base, work.dataset.train)
+        transfers = [resolved(config, work.dataset.train) for config in job.transfers]
+        configs = {name_of(config): config for config in (*transfers, *own)}
         models = {name: partial(_untrained, job, config) for name, config in configs.items()}
         costs = {cost.name: cost for cost in kept_costs(job, models, work.folder / "costs.json")}
         chosen = _to_train(job, configs, costs)
@@ -123,10 +126,13 @@ def _untrained(job: FitJob, config: TrainConfig) -> Any:
 
 
 def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, NetworkCost]) -> list[str]:
-    """Return the networks to train: the largest within the limits, those of the kind that suits first; then larger ones."""
+    """Return the networks to train: the largest within the limits, those of the kind that suits first; then larger ones.
+
+    Networks trained on ImageNet, if some are named, are that kind.
+    """
     by_kind: dict[str, list[str]] = {}
     for name, config in configs.items():
-        by_kind.setdefault(config.network, []).append(name)
+        by_kind.setdefault(_TRANSFERRED if config.transfer else config.network, []).append(name)
     largest_first = [sorted(names, key=lambda name: -costs[name].macs) for names in by_kind.values()]
     within = [[name for name in names if job.is_within(costs[name])][:_OF_KIND] for names in largest_first]
     beyond = [
@@ -217,6 +223,8 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[Fitted
     folder, dataset = job.work.folder, job.work.dataset
     chosen = next((file for file in files if file.status == PASS), None)
     more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
+    weights = {config.transfer: config.weights for config in job.transfers}
+    doubtful = chosen is not None and weights.get(chosen.name) is not None and dataset.record().is_drawn
     every, images, accuracy = evidence(dataset.test, dataset.learnt)[0], 0, None
     if chosen and every.any():
         probabilities = Classifier.load(folder / chosen.file).split_probabilities(dataset.test)
@@ -232,6 +240,7 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[Fitted
         chosen=chosen.file if chosen else None,
         images=images,
         accuracy=accuracy,
+        doubt=unknown_split(dataset.record()) if doubtful else None,
         more=more.file if more else None,
         command=job.command,
     )

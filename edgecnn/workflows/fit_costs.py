@@ -52,6 +52,7 @@ class FitJob:
     Attributes:
         work: What is done for each network.
         base: Settings of all trainings; the networks, their filters and epochs are planned.
+        transfers: Settings of the networks trained on ImageNet that are tried too; what `base` has, is theirs.
         budget: The limits of time and size.
         minutes: Limit of the training time.
         device: The board, as ssh takes it; None for this machine.
@@ -62,6 +63,7 @@ class FitJob:
 
     work: NetworkWork
     base: TrainConfig
+    transfers: tuple[TrainConfig, ...]
     budget: Budget
     minutes: float
     device: str | None

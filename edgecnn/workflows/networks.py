@@ -23,7 +23,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import module_of, new_model, open_fitting
 from edgecnn.convert.training.recipes import usual_dropout
 from edgecnn.convert.training.records import DecoderLost, Diverged, OtherRun, TrainResult, UnusableCheckpoint
-from edgecnn.convert.training.train import fitted_interface, trained
+from edgecnn.convert.training.train import fitted_interface, perhaps_learnt, trained
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
 from edgecnn.edge.export_records import Qat
@@ -94,11 +94,11 @@ class NetworkWork:
         file = folder / (self._tuned(folder) or self.plain)
         cost, val = summarize(str(file), read_model(file)), self.dataset.val
         return SweptNetwork(
-            filters=() if config.model else config.filters,
+            filters=() if config.start else config.filters,
             file=f"{folder.name}/{file.name}",
             parameters=self.cost(config, folder).parameters,
             macs=cost.macs,
-            network=config.model or config.network,
+            network=config.start or config.network,
             arguments=arguments_of(config),
             val_images=len(val.labels) if val else None,
             val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
@@ -135,7 +135,7 @@ class NetworkWork:
         try:
             # The same images again, and the layers of all networks, would bury the rest.
             result = trained(
-                self.dataset,
+                perhaps_learnt(self.dataset, config),
                 folder,
                 config,
                 interface=interface,
@@ -176,8 +176,9 @@ class NetworkWork:
             return False
         other = f"name another folder with {field('out')}, or delete {folder}"
         try:
-            fitted = fitted_interface(self._interface(config) or _UNIT, self.dataset)
-            found = is_finished(folder, config, self.dataset.record(), fitted)
+            known = Interface(SCHEMES[config.backbone.scheme]) if config.backbone else self._interface(config) or _UNIT
+            dataset = perhaps_learnt(self.dataset, config)
+            found = is_finished(folder, config, dataset.record(), fitted_interface(known, dataset))
         except OtherRun as error:
             raise ConfigError(f"{error.reason}: {other}") from error
         # Images are known by their pixels and the numbers of their classes.
@@ -195,7 +196,8 @@ class NetworkWork:
         self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
         say = self.progress.say if self.tuning else lambda text: None
         trust = module_of(config)
-        export = partial(export_model, folder / MODEL_NAME, self.dataset, self.exporting, trust=trust, on_step=say)
+        dataset = perhaps_learnt(self.dataset, config)
+        export = partial(export_model, folder / MODEL_NAME, dataset, self.exporting, trust=trust, on_step=say)
         # The images that choose among the networks, or among their files.
         gain = Gain("validation", _is_more) if self.dataset.val else SHOWN_GAIN
         export = partial(export, is_a_guess=is_a_guess, gain=gain, on_batch=self.progress.step)
@@ -261,14 +263,14 @@ def _is_more(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
 
 def arguments_of(config: TrainConfig) -> tuple[str, ...]:
     """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the usual one."""
-    if config.model or config.dropout == usual_dropout(config.recipe, config.network):
+    if config.start or config.dropout == usual_dropout(config.recipe, config.network):
         return config.arguments
     return (f"dropout={config.dropout:g}",)
 
 
 def name_of(config: TrainConfig) -> str:
     """Return a network's name in the sweep."""
-    return network_name(config.model or config.network, () if config.model else config.filters, arguments_of(config))
+    return network_name(config.start or config.network, () if config.start else config.filters, arguments_of(config))
 
 
 def folder_name(name: str) -> str:

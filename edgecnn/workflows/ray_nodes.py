@@ -333,7 +333,7 @@ def _trained(shared: _Shared, training: Training) -> Files | EdgeCnnError:
         _require_same(shared.versions, _versions_of()(), node)  # This node may have joined since the sweep began.
         with temporary_folder() as scratch, kernels_to_train():
             if resolved(config, work.dataset.train) != config:
-                named = config.model or config.teacher
+                named = config.model or config.weights or config.teacher
                 raise ConfigError(f"{training.said}: {named} is another file on {node}: copy it to {shared.directory} there")
             folder = scratch / training.folder.name
             work.train(training._replace(folder=folder))

@@ -1,20 +1,23 @@
 """How a float model from elsewhere takes pixels: as its user says, as it shows by itself, or as labelled images suggest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.binomial import interval
 from edgecnn.convert.export.evidence import evidence_of, output_of, stated_by
+from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.model_test_images import require_shape
 from edgecnn.edge.inference.usage import Usage
-from edgecnn.edge.manifest import Fit
+from edgecnn.edge.manifest import Fit, Preprocessing
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
-from edgecnn.edge.model.preprocess import correct, counts, cross_entropy
+from edgecnn.edge.model.preprocess import correct, counts, losses
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes.base import LoadedModel
@@ -23,6 +26,8 @@ from edgecnn.edge.text import counted
 Say = Callable[[str], None]
 # Labelled images that try the schemes.
 _TRIED = 200
+# The name of normalization by the images' own mean and deviation, and how many of them are looked at.
+_OWN, _MEASURED = "normalised", 2000
 # Without a wrong answer, too sure a scheme shows in nothing: then losses below this one are the same, and the first is named.
 _SURE = 0.5
 
@@ -73,42 +78,79 @@ def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -
     return replace(usage, interface=found_interface(model, runtime, said, fit, progress.say))
 
 
-def ask_which(model: ModelFile, runtime: LoadedModel, test: Split) -> EdgeCnnError:
+def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeCnnError:
     """Return the error for a model that does not show how it takes pixels: the scheme under which labels are most probable.
 
     The number of right answers often is the same under two schemes: a network of ReLUs that was trained on pixel / 255 often
     names the same classes for pixels of 0 to 255, but is then sure of each, wrong ones too, which the cross-entropy shows.
     It is a question and no choice: another preprocessing may be better still, and the classes may be in another order.
     """
+    test, output = dataset.test, output_of(model, runtime)
     chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
-    images, labels, output = test.images(chosen), test.labels[chosen], output_of(model, runtime)
-    tried: dict[str, tuple[float, int]] = {}
+    images, labels, number = test.images(chosen), test.labels[chosen], len(chosen)
+    schemes = {**SCHEMES, _OWN: _normalised(dataset.train)}
+    tried: dict[str, NDArray[np.float64]] = {}
+    right: dict[str, int] = {}
     refused: list[EdgeCnnError] = []
-    for name, taken in SCHEMES.items():
+    for name, taken in schemes.items():
         try:
             classifier = Classifier(model, runtime, Interface(taken, output))
+            require_shape(model.path, classifier, test)
             probabilities = classifier.probabilities(images)
-            tried[name] = cross_entropy(probabilities, labels), int(correct(probabilities, labels).sum())
+            tried[name], right[name] = losses(probabilities, labels), int(correct(probabilities, labels).sum())
         except EdgeCnnError as error:
             refused.append(error)
     unknown = f"{model.path}: how it takes pixels is not known"
     if not tried:  # Whatever it takes, something else is wrong with the model.
         return refused[0]
-    most, number = max(right for _, right in tried.values()), len(labels)
-    as_good = [name for name, (_, right) in tried.items() if interval(right, number).high * number >= most]
-
-    def loss_of(name: str) -> float:
-        loss, right = tried[name]
-        return max(loss, _SURE) if right == number else loss
-
-    name = min(as_good, key=loss_of)
-    ordered = sorted(tried.items(), key=lambda one: (one[0] != name, -one[1][1]))
-    each = ", ".join(f"{name} {right:,} ({loss:.2g})" for name, (loss, right) in ordered)
+    name, as_good = _fitting(tried, right, number)
+    ordered = sorted(right, key=lambda one: (one != name, -right[one]))
+    each = ", ".join(f"{one} {right[one]:,} ({abs(tried[one].mean()):.2g})" for one in ordered)
     found = f"of {counted(number, 'labelled image')} it gets right (cross-entropy): {each}"
     commonest = int(counts(labels, int(labels.max()) + 1).max())
-    if interval(most, number).low * number <= commonest:
+    if interval(max(right.values()), number).low * number <= commonest:
         fix = f"state it with {HOW_TO_SAY}, and check the order of the classes"
         return ConfigError(f"{unknown}, and no scheme fits ({found}): {fix}")
-    sure = "" if as_good == [name] else ", or another that is as good"
-    logits = f" and {field('logits')}" if output == "logits" else ""
-    return ConfigError(f"{unknown}; {found}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}")
+    own, logits = schemes[_OWN], f" and {field('logits')}" if output == "logits" else ""
+    mean, std = (",".join(f"{value:g}" for value in values) for values in (own.mean, own.std))
+    numbers = f"{field('scale')}={own.scale:.9g} {field('mean')}={mean} {field('std')}={std}"
+    if name == _OWN:
+        return ConfigError(
+            f"{unknown}; {found}. {_OWN} is the mean and deviation of these images, from 0 to 1. If it was trained so, add "
+            f"{numbers}{logits}, better with the very numbers of its training"
+        )
+    sure = ", or another that is as good" if as_good else ""
+    return ConfigError(
+        f"{unknown}; {found}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}; if with a mean "
+        f"and deviation of its own, for example {numbers}"
+    )
+
+
+def _fitting(tried: Mapping[str, NDArray[np.float64]], right: Mapping[str, int], number: int) -> tuple[str, bool]:
+    """Return the scheme whose probabilities fit the labels of so many images, of those not shown to be right less often.
+
+    Returns:
+        Its name, and whether there are several such.
+    """
+    least = interval(max(right.values()), number).low
+    as_good = [name for name in tried if interval(right[name], number).high >= least]
+
+    def loss_of(name: str) -> float:
+        loss = float(tried[name].mean())
+        return max(loss, _SURE) if right[name] == number else loss
+
+    name = min(as_good, key=loss_of)
+    if name == _OWN and (others := [other for other in as_good if other != _OWN]):
+        other = min(others, key=loss_of)
+        gain = tried[other] - tried[_OWN]
+        if gain.mean() <= 2 * gain.std() / np.sqrt(number):  # A rarer preprocessing needs more than luck.
+            name = other
+    return name, len(as_good) > 1
+
+
+def _normalised(train: Split) -> Preprocessing:
+    """Return the preprocessing by mean and deviation of each channel of training images, as PyTorch's recipes have it."""
+    pixels = train.images(range(min(_MEASURED, len(train.labels)))).astype(np.float32) / 255
+    mean, std = pixels.mean(axis=(0, 1, 2)), np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)
+    means, stds = (tuple(round(float(value), 4) for value in values) for values in (mean, std))
+    return replace(SCHEMES["unit"], mean=means, std=stds)

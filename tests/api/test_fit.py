@@ -15,11 +15,14 @@ from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.workflows import fit as fit_work
 from edgecnn.workflows import prune, rungs
 from edgecnn.workflows.fit import _goes_on
 from edgecnn.workflows.rungs import TrainingPace
+from tests.convert.training.model.weights import write_weights
+from tests.drawings import write_letters
 from tests.schemas import require_valid
 
 pytestmark = pytest.mark.usefixtures("few_launches")
@@ -125,6 +128,37 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
     cut = (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns
     assert ec.fit(idx_folder, budget, tmp_path / "out", **options).networks == fit.networks
     assert (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns == cut
+
+
+def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_work, "_SCALES", ())  # None of edgecnn's own.
+    monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
+    monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
+    monkeypatch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
+    write_letters(tmp_path / "photos", 30)
+    weights = write_weights(tmp_path / "net.weights.h5", (32, 32, 3))
+    options: Any = {"minutes": MINUTES, "allow": ("noise",), "images": ec.FolderOptions(size=(32, 32), val_share=0.2)}
+    out, budget = tmp_path / "out", ec.Budget(max_drop_points=None, max_size_kib=1000)
+    fit = ec.fit(tmp_path / "photos", budget, out, transfer=[f"mobilenet-0.25={weights}"], **options)
+    assert [(network.cost.name, network.epochs) for network in fit.networks] == [("mobilenet-0.25", 8)]
+    assert fit.chosen == "mobilenet-0.25/int8.tflite"
+    manifest = Manifest.load(out / "mobilenet-0.25")
+    assert (manifest.preprocessing.scale, manifest.preprocessing.mean) == (1 / 127.5, (1.0,))
+    # Nobody knows what the weights of a file have learnt.
+    assert manifest.dataset.may_be_learnt
+    assert fit.doubt is not None
+    assert f"Doubtful: {fit.doubt}" in fit.to_text(1000)
+    models = {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
+    ec.fit(tmp_path / "photos", budget, out, transfer=[f"mobilenet-0.25={weights}"], **options)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")} == models
+
+
+def test_a_network_that_is_not_known_or_would_not_be_tried_is_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
+    limit = ("--max-size-kib", "5", "--out", tmp_path / "out")
+    assert "--transfer" in terminal.fails(2, "fit", *limit, "--transfer", "resnet152")
+    line = terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--model", exported / "model.keras")
+    assert "--transfer" in line
+    assert "--model" in line
 
 
 def test_without_a_limit_there_is_nothing_to_search(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:

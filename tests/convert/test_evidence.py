@@ -18,7 +18,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
-from tests.drawings import drawings, write_idx
+from tests.drawings import drawings, write_idx, write_letters
 
 SHAPE = (12, 12, 1)
 COLOUR = (12, 12, 3)
@@ -213,6 +213,35 @@ def test_of_schemes_that_name_the_same_classes_the_fitting_probabilities_decide(
         write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
     with pytest.raises(ConfigError, match=rf"(unit|raw) {60 - wrong} .*(unit|raw) {60 - wrong} .*add preprocess={scheme}"):
         ec.export(tmp_path / "theirs.keras", tmp_path, out=tmp_path / "out")
+
+
+def test_normalization_by_the_images_own_figures_is_tried(idx_folder: Path, tmp_path: Path) -> None:
+    pixels = ec.load_dataset(idx_folder).train.images(range(240)) / 255
+    weights = np.zeros((*SHAPE, 3), np.float32)
+    for label in range(3):
+        weights[2 + 3 * label : 4 + 3 * label, 2:-2, :, label] = 6 / 16  # A class's bar in `drawings`.
+    first, last = keras.layers.Conv2D(1, 1), keras.layers.Dense(3, "softmax")
+    model = keras.Sequential([keras.Input(SHAPE), first, keras.layers.ReLU(max_value=1.0), keras.layers.Flatten(), last])
+    # Of pixels that are not normalized, none is above 1.2 or almost all are.
+    model.set_weights([np.ones((1, 1, 1, 1)), np.array([-1.2]), weights.reshape(-1, 3), np.zeros(3)])
+    model.save(tmp_path / "theirs.keras")
+    mean, std = (f"{value:.4f}"[:4] for value in (pixels.mean(), pixels.std()))
+    with pytest.raises(ConfigError, match=rf"normalised 60 .*add scale=0\.0039\d* mean={mean}\d* std={std}\d*"):
+        ec.export(tmp_path / "theirs.keras", idx_folder, out=tmp_path / "out")
+
+
+def test_images_of_another_size_are_named_before_any_scheme_is_tried(idx_folder: Path, tmp_path: Path) -> None:
+    network(shape=(16, 16, 1)).save(tmp_path / "theirs.keras")
+    with pytest.raises(ConfigError, match=r"takes images of \(16, 16, 1\), not \(12, 12, 1\)"):
+        ec.export(tmp_path / "theirs.keras", idx_folder, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_pictures_are_fitted_as_said_before_the_scheme_is_known(fit: Any, tmp_path: Path) -> None:
+    write_letters(tmp_path / "photos", 10)
+    network(shape=COLOUR).save(tmp_path / "theirs.keras")
+    with pytest.raises(ConfigError, match="how it takes pixels is not known"):
+        ec.export(tmp_path / "theirs.keras", tmp_path / "photos", images=ec.FolderOptions(fit=fit), out=tmp_path / "out")
 
 
 def test_where_no_scheme_fits_none_is_suggested(idx_folder: Path, tmp_path: Path) -> None:

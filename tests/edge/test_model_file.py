@@ -30,6 +30,22 @@ def truncate(data: bytes) -> bytes:
     return data[:-1]
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n", "Git LFS"),
+        (b"\n<!DOCTYPE html>\n<title>model</title>", "web page"),
+        (b"<html>", "web page"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".tflite", ".onnx"])
+def test_what_stands_in_the_place_of_a_file_is_named(data: bytes, what: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"theirs{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match=rf"theirs\{suffix} is a .*{what}"):
+        read_model(path)
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [flip_one_bit, truncate])
 def test_an_altered_file_is_refused_by_its_hash_or_size(damage: Callable[[bytes], bytes], name: str, artifacts: Path) -> None:

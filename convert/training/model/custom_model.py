@@ -40,7 +40,7 @@ def resolved(config: TrainConfig, train: Split) -> TrainConfig:
     if config.teacher:
         config = replace(config, teacher_sha256=sha256(read_bytes(Path(config.teacher))))
     config = replace(config, fine_tune=config.backbone is not None if config.fine_tune is None else config.fine_tune)
-    named = config.weights if config.backbone else config.model or config.transfer
+    named = config.weights if config.backbone else config.start
     if named is None:
         return config
     if config.backbone or is_keras_file(named):

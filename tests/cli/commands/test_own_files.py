@@ -165,10 +165,11 @@ def test_a_model_trained_elsewhere_is_exported_once_all_is_said(idx_folder: Path
     assert re.search(r"own\.keras .*it was trained on.*--data$", line)
     # Nothing in it shows how it takes pixels: labelled images may suggest a scheme, as a question.
     asked = terminal.fails(2, "export", "own.keras", "--data", idx_folder)
-    assert re.search(r"own\.keras: how it takes pixels is not known.*of 60 labelled images .*--preprocess", asked)
+    assert re.search(r"own\.keras: how it takes pixels is not known.*of 60 labelled images .*--(preprocess|scale)", asked)
     assert not Path("artifacts").exists()
     Path("names.txt").write_text("low\nmiddle\nhigh\n")
     text = terminal.passes("export", "own.keras", "--data", idx_folder, "--preprocess", "tf", "--labels", "names.txt")
+    assert "are assumed to be" not in terminal.err
     assert text.splitlines()[-1] == "Exported to artifacts/own. Next: edgecnn bench artifacts/own"
     manifest = Manifest.load(Path("artifacts/own"))
     assert manifest.class_names == ("low", "middle", "high")
@@ -246,6 +247,12 @@ def test_an_order_of_classes_that_nobody_said_is_told(bare: str, terminal: Any) 
     terminal.passes("report", "named.json", "--html", "named.html", "--data", "pets")
     assert "by number only" not in terminal.err
     assert "are assumed to be" not in terminal.passes("evaluate", *command, "--labels", "names.txt")
+    doubt = "Doubtful: accuracy can't be judged: float32.tflite, the reference, is right on"
+    assert doubt in " ".join(terminal.passes("bench", *command, *SHORT).split())
+    shutil.copy(f"{bare}/float32.tflite", "theirs.tflite")
+    shutil.copytree("pets/test", "pets/train")
+    terminal.run("export", "theirs.tflite", *command[1:], "--quantize", "int8")
+    assert told in " ".join(terminal.err.split())
     record = json.loads(terminal.passes("evaluate", *command, "--json", "-"))["files"][0]
     assert record["interface"]["preprocessing"]["scale"] == 1 / 255
 

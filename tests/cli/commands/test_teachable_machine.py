@@ -5,8 +5,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from edgecnn.edge.manifest import Manifest
@@ -55,6 +57,38 @@ def test_its_zip_file_is_a_model_with_class_names(photos: Path, terminal: Any) -
     assert "white dog" in terminal.out
     assert "no manifest.json in it; pixels go in as 0.00784314 * pixel - 1" in " ".join(terminal.out.split())
     assert terminal.run("summary", "converted_keras.zip") == 0
+
+
+def of_its_names() -> Any:
+    """A small network whose layers have the names of Teachable Machine's."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((224, 224, 3)),
+            layers.Conv2D(16, 3, 32, name="Conv1"),
+            layers.Conv2D(4096, 1, name="block_16_project"),
+            layers.GlobalAveragePooling2D(name="global_average_pooling2d_GlobalAveragePooling2D1"),
+            layers.Dense(100, "relu", name="dense_Dense1"),
+            layers.Dense(2, "softmax", use_bias=False, name="dense_Dense2"),
+        ],
+        name="sequential_1",
+    )
+
+
+def test_its_tflite_file_is_known_by_its_tensors_and_taken_out_of_its_zip_file(photos: Path, terminal: Any) -> None:
+    converter = tf.lite.TFLiteConverter.from_keras_model(of_its_names())
+    with zipfile.ZipFile("converted_tflite.zip", "w") as archive:
+        archive.writestr("model_unquant.tflite", converter.convert())
+        archive.write("labels.txt")
+    assert terminal.run("predict", "converted_tflite.zip", photos / "cat/0.png") == 0
+    assert "pixels go in as 0.00784314 * pixel - 1" in " ".join(terminal.out.split())
+    assert terminal.run("export", "converted_tflite.zip", "--data", photos, "--quantize", "int8", "--out", "out") == 0
+    manifest = Manifest.load(Path("out"))
+    assert (manifest.preprocessing.fit, manifest.class_names) == ("crop", ("cat", "white dog"))
+    # Its quantized files take pixels in another way.
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    Path("quantized.tflite").write_bytes(converter.convert())
+    assert "--preprocess" in terminal.fails(2, "predict", "quantized.tflite", photos / "cat/0.png")
 
 
 def test_another_preprocessing_contradicts_its_layers(photos: Path, terminal: Any) -> None:

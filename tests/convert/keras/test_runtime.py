@@ -172,6 +172,25 @@ class Own(keras.Model):  # type: ignore[misc]  # Keras has no types.
         return self.dense(self.flatten(self.convolution(image)))
 
 
+class Closed(keras.Model):  # type: ignore[misc]  # Keras has no types.
+    """A subclassed model as many are written: its arguments are not Keras's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, images: Any) -> Any:
+        return self.dense(images)
+
+
+def test_a_class_that_lacks_what_keras_stores_is_said_to_need_it(tmp_path: Path) -> None:
+    model = Closed()
+    model(np.zeros((1, 4), np.float32))
+    model.save(tmp_path / "closed.keras")
+    with pytest.raises(ArtifactError, match=r"Closed does not take \w+, .*\*\*kwargs"):
+        load_from_bytes((tmp_path / "closed.keras").read_bytes(), "closed.keras", (__name__,))
+
+
 def test_a_subclassed_model_takes_what_it_was_called_with_in_batches_of_any_size() -> None:
     model = Own()
     with pytest.raises(ArtifactError, match="no input shape: call it"):

@@ -19,6 +19,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.result import Silent
+from tests.convert.training.model.weights import write_weights
 
 SHAPE = (32, 32, 3)
 
@@ -45,14 +46,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def weights() -> str:
     """A file of weights as Keras saves them, made here."""
-    keras.utils.set_random_seed(5)
-    model = keras.applications.MobileNet(SHAPE, alpha=0.25, include_top=False, weights=None)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # The statistics of one batch: without any, random layers let no signal through.
-    model(np.random.default_rng(1).uniform(-1, 1, (32, *SHAPE)).astype(np.float32), training=True)
-    model.save_weights("net.weights.h5")
-    return "net.weights.h5"
+    return write_weights(Path("net.weights.h5"), SHAPE)
 
 
 @pytest.fixture
