@@ -103,11 +103,11 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     unknown = f"{model.path}: how it takes pixels is not known"
     if not tried:  # Whatever it takes, something else is wrong with the model.
         return refused[0]
-    name, as_good = _fitting(tried, right, number)
+    commonest = int(counts(labels, int(labels.max()) + 1).max())
+    name, as_good = _fitting(tried, right, commonest)
     ordered = sorted(right, key=lambda one: (one != name, -right[one]))
     each = ", ".join(f"{one} {right[one]:,} ({abs(tried[one].mean()):.2g})" for one in ordered)
     found = f"of {counted(number, 'labelled image')} it gets right (cross-entropy): {each}"
-    commonest = int(counts(labels, int(labels.max()) + 1).max())
     if interval(max(right.values()), number).low * number <= commonest:
         fix = f"state it with {HOW_TO_SAY}, and check the order of the classes"
         return ConfigError(f"{unknown}, and no scheme fits ({found}): {fix}")
@@ -126,14 +126,23 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     )
 
 
-def _fitting(tried: Mapping[str, NDArray[np.float64]], right: Mapping[str, int], number: int) -> tuple[str, bool]:
-    """Return the scheme whose probabilities fit the labels of so many images, of those not shown to be right less often.
+def _fitting(tried: Mapping[str, NDArray[np.float64]], right: Mapping[str, int], commonest: int) -> tuple[str, bool]:
+    """Return the scheme whose probabilities fit the labels, of those not shown to be right less often than the best.
+
+    Args:
+        tried: Each scheme's loss of each image.
+        right: Its number of right answers. One that is not shown to be above that of a guess does not count.
+        commonest: The number of images in the most frequent class.
 
     Returns:
         Its name, and whether there are several such.
     """
-    least = interval(max(right.values()), number).low
-    as_good = [name for name in tried if interval(right[name], number).high >= least]
+    number, most = len(next(iter(tried.values()))), max(right.values())
+    found = {name: interval(count, number) for name, count in right.items()}
+    least = interval(most, number).low
+    as_good = [
+        name for name in tried if right[name] == most or (found[name].high >= least and found[name].low * number > commonest)
+    ]
 
     def loss_of(name: str) -> float:
         loss = float(tried[name].mean())
