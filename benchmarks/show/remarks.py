@@ -54,9 +54,11 @@ def remarks(report: Report) -> list[str]:
 
 
 def _guess(report: Report) -> list[str]:
-    """Return why the accuracy of a file that is measured alone is worth nothing; of several files the verdict says it."""
+    """Return why the accuracy of a reference that is measured alone is worth nothing; of other files the verdict says it."""
     (first, *others) = report.files
-    reason = nothing_to_judge_by(first.accuracy, first.name) if first.accuracy and not others else None
+    if others or not first.accuracy or not is_reference(report, first):
+        return []
+    reason = nothing_to_judge_by(first.accuracy, first.name)
     return [f"Doubtful: {reason}."] if reason else []
 
 

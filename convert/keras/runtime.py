@@ -44,14 +44,14 @@ def load_from_bytes(data: bytes, origin: str, trust: tuple[str, ...] = (), train
             with quiet():
                 model = keras.models.load_model(str(path), custom_objects=known, compile=training, safe_mode=True)
         except Exception as error:  # Keras raises whatever its layers, zipfile and h5py raise.
-            raise ArtifactError(f"{origin}: {_why(str(error), str(path), trust)}") from error
+            raise ArtifactError(f"{origin}: {_why(str(error), str(path), trust, tuple(known))}") from error
     if not training:
         _in_float32(model)
     return model
 
 
-def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
-    """Return Keras's message in one line that ends with the fix."""
+def _why(text: str, path: str, trust: tuple[str, ...], own: tuple[str, ...]) -> str:
+    """Return Keras's message in one line that ends with the fix; `own` has the names of the trusted modules' classes."""
     unknown = re.search(
         r"Could not locate (class|function) '([^']+)'(?:.*?Full object config: \{'module': '([^']+)')?", text, re.S
     ) or re.search(r"Unknown (layer|initializer|regularizer|activation function|function): '?([\w>]+)()", text)  # Of .h5 files.
@@ -68,7 +68,8 @@ def _why(text: str, path: str, trust: tuple[str, ...]) -> str:
             "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
             f"from your own module in its place, and name that module with {field('trust')}=MODULE"
         )
-    if taken := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
+    taken = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(name|dtype|trainable)'", text)
+    if taken and taken[1] in own:
         return (
             f"its class {taken[1]} does not take {taken[2]}, which Keras stores for every layer and model: give its __init__ a "
             "**kwargs that it hands to super().__init__"

@@ -35,7 +35,7 @@ def channels_first(conversion: Conversion, title: str) -> tuple[OnnxMade, tuple[
     height, width, channels = layout.shape
     if conversion.any_batch:
         raise ConversionError(f"{title} files take one image at a time: omit {field('batch')}=dynamic")
-    if source.format == "onnx" and dtype == "float32" and layout.batch != 0:
+    if source.format == "onnx" and dtype == "float32" and layout.batch != 0 and len(layout.item) > 1:
         data = cleaned(source.data, OPSET, str(source.path))
         if layout.item == layout.shape:
             data = with_channels_first(data)

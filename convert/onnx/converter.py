@@ -248,7 +248,9 @@ def quantize_dynamic_onnx(prepared: bytes) -> bytes:
 def _quantized(model: Any, precision: str, may_be_float: bool = False) -> bytes:
     """Return a quantized model as a file; one without quantized operators is a float file under another's name."""
     if not may_be_float and not any("QuantizeLinear" in node.op_type for node in model.graph.node):
-        raise ConversionError(f"ONNX {precision}: ONNX Runtime quantizes none of the model's operators: omit {precision}")
+        raise ConversionError(
+            f"ONNX Runtime quantizes none of the model's operators: omit {field('precisions')}={precision}, or ONNX"
+        )
     ask_for_no_more(model)
     return bytes(model.SerializeToString())
 

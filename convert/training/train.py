@@ -31,6 +31,7 @@ from edgecnn.edge.files import read_bytes, require_writable
 from edgecnn.edge.formats import format_of, is_exported
 from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
+from edgecnn.edge.model.layout import image_layout
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import versions
@@ -279,11 +280,11 @@ def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, pro
 def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress) -> Dataset:
     """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
     record, rule = known.dataset, known.preprocessing
-    shape = known.source().input.shape[1:]
-    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     model = recorded_model(record, known.class_names)
-    if model is None and height and width and channels:
-        model = ModelImages((height, width, channels), rule.fit, "any", known.class_names)
+    if model is None:
+        with suppress(ArtifactError):  # Of any size.
+            shape = image_layout(known.source().input, known.source().path).shape
+            model = ModelImages(shape, rule.fit, "any", known.class_names)
     return load_dataset(*recorded_source(record, data, images), model, progress)
 
 

@@ -26,8 +26,8 @@ _SAVED_MODEL = (
 # What stands where a file should be, by its first bytes, and what to do.
 _INSTEAD = {
     b"version https://git-lfs": "a pointer of Git LFS, and the file is elsewhere: fetch it with git lfs pull",
-    b"<!doctype html": "a web page: download the file itself, of GitHub by its raw link",
-    b"<html": "a web page: download the file itself, of GitHub by its raw link",
+    b"<!doctype html": "a web page: download the file itself (on GitHub, the raw file)",
+    b"<html": "a web page: download the file itself (on GitHub, the raw file)",
 }
 _MOST_SPACE = 100
 
@@ -43,7 +43,7 @@ def is_of_teachable_machine(data: bytes) -> bool:
 
 def require_file(path: Path, data: bytes) -> None:
     """Raise ArtifactError if a file's bytes are a pointer to it, or a page about it."""
-    start = data[:_MOST_SPACE].lstrip().lower()
+    start = data[:_MOST_SPACE].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for mark, what in _INSTEAD.items():
         if start.startswith(mark):
             raise ArtifactError(f"{path} is {what}")

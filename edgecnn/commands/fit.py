@@ -60,7 +60,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         Option("Board that the time is measured on, as ssh takes it.", metavar="HOST", default="this machine", panel="Limits"),
     ] = None,
     transfer: Annotated[
-        Sequence[str],
+        str | Sequence[str],
         Option(
             "Network trained on ImageNet to try too, by its name in train; a file of its weights, if not Keras's own, follows "
             "its name.",
@@ -117,7 +117,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('transfer')} adds networks to a search, and {field('model')} cuts one model: omit one")
     if model and ray:
         raise ConfigError(f"{field('ray')}: cuts into {field('model')} follow one another, and are trained here: omit it")
-    transfers = tuple(_transferred(config, text) for text in transfer)
+    transfers = _transferred(config, (transfer,) if isinstance(transfer, str) else tuple(transfer))
     with kernels_to_train():
         dataset = (
             data if isinstance(data, Dataset) else load_dataset(data, validated(data, images, needed=True), progress=progress)
@@ -133,12 +133,19 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         return pruned(job, source) if source else fitted(job)
 
 
-def _transferred(config: TrainConfig, text: str) -> TrainConfig:
-    """Return the settings for `NAME` or `NAME=FILE`; ConfigError if there is no such network."""
-    name, _, weights = text.partition("=")
-    if name not in BACKBONES:
-        raise ConfigError(f"{field('transfer')} must be one of {', '.join(BACKBONES)}, got {name}")
-    return replace(config, transfer=name, weights=weights or None)
+def _transferred(config: TrainConfig, texts: Sequence[str]) -> tuple[TrainConfig, ...]:
+    """Return the settings for each `NAME` or `NAME=FILE`; ConfigError if a network is not known or repeated."""
+    found: dict[str, TrainConfig] = {}
+    for text in texts:
+        name, has_file, weights = text.partition("=")
+        if name not in BACKBONES:
+            raise ConfigError(f"{field('transfer')} must be one of {', '.join(BACKBONES)}, got {name}")
+        if has_file and not weights:
+            raise ConfigError(f"{field('transfer')}={text} names no file: omit the =, or name one")
+        if name in found:
+            raise ConfigError(f"{field('transfer')}={name} is there twice: omit one")
+        found[name] = replace(config, transfer=name, weights=weights or None)
+    return tuple(found.values())
 
 
 def command(call: Call, *, json: Json = None, verbose: Verbose = False) -> None:

@@ -27,6 +27,7 @@ from edgecnn.edge.data.pixel_digests import evidence, unknown_split
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import GateFailed, field
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.records import to_json
 from edgecnn.edge.result import SILENT
@@ -43,7 +44,7 @@ _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
 _STEP = 4  # Filters come in multiples of it: vector instructions take them so.
 # Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
 _OF_KIND = 3
-_TRANSFERRED = "transferred"  # The kind of all that were trained on ImageNet.
+_TRANSFERRED = "transferred"  # The kind of all that were trained on ImageNet, each of which is trained.
 # Training for integers: its share of the time, the most epochs, and the time of one over that of an epoch of the training.
 _QAT_SHARE, _QAT_EPOCHS, _QAT_COST = 0.1, 5, 3.0
 # How far beyond the limits a network is trained too, to say what that would buy.
@@ -134,7 +135,10 @@ def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, Net
     for name, config in configs.items():
         by_kind.setdefault(_TRANSFERRED if config.transfer else config.network, []).append(name)
     largest_first = [sorted(names, key=lambda name: -costs[name].macs) for names in by_kind.values()]
-    within = [[name for name in names if job.is_within(costs[name])][:_OF_KIND] for names in largest_first]
+    within = [
+        [name for name in names if job.is_within(costs[name])][: None if kind == _TRANSFERRED else _OF_KIND]
+        for kind, names in zip(by_kind, largest_first, strict=True)
+    ]
     beyond = [
         [name for name in names if not job.is_within(costs[name]) and job.is_within(costs[name], MORE)]
         for names in largest_first
@@ -223,8 +227,7 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[Fitted
     folder, dataset = job.work.folder, job.work.dataset
     chosen = next((file for file in files if file.status == PASS), None)
     more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
-    weights = {config.transfer: config.weights for config in job.transfers}
-    doubtful = chosen is not None and weights.get(chosen.name) is not None and dataset.record().is_drawn
+    record = Manifest.load((folder / chosen.file).parent).dataset if chosen else None
     every, images, accuracy = evidence(dataset.test, dataset.learnt)[0], 0, None
     if chosen and every.any():
         probabilities = Classifier.load(folder / chosen.file).split_probabilities(dataset.test)
@@ -240,7 +243,7 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[Fitted
         chosen=chosen.file if chosen else None,
         images=images,
         accuracy=accuracy,
-        doubt=unknown_split(dataset.record()) if doubtful else None,
+        doubt=unknown_split(record) if record and record.may_be_learnt else None,
         more=more.file if more else None,
         command=job.command,
     )

@@ -52,7 +52,7 @@ class FitJob:
     Attributes:
         work: What is done for each network.
         base: Settings of all trainings; the networks, their filters and epochs are planned.
-        transfers: Settings of the networks trained on ImageNet that are tried too; what `base` has, is theirs.
+        transfers: Settings of the networks trained on ImageNet that are tried too; otherwise as in `base`.
         budget: The limits of time and size.
         minutes: Limit of the training time.
         device: The board, as ssh takes it; None for this machine.

@@ -135,7 +135,7 @@ class NetworkWork:
         try:
             # The same images again, and the layers of all networks, would bury the rest.
             result = trained(
-                perhaps_learnt(self.dataset, config),
+                self.dataset,
                 folder,
                 config,
                 interface=interface,
@@ -177,8 +177,7 @@ class NetworkWork:
         other = f"name another folder with {field('out')}, or delete {folder}"
         try:
             known = Interface(SCHEMES[config.backbone.scheme]) if config.backbone else self._interface(config) or _UNIT
-            dataset = perhaps_learnt(self.dataset, config)
-            found = is_finished(folder, config, dataset.record(), fitted_interface(known, dataset))
+            found = is_finished(folder, config, self.dataset.record(), fitted_interface(known, self.dataset))
         except OtherRun as error:
             raise ConfigError(f"{error.reason}: {other}") from error
         # Images are known by their pixels and the numbers of their classes.
@@ -252,7 +251,7 @@ def errors_of_a_sweep() -> Iterator[None]:
     except DecoderLost as error:
         raise DecoderLost(error.how, "sweep again") from error
     except EdgeCnnError as error:
-        error.renamed["model"] = "networks"
+        error.renamed |= {"model": "networks", "weights": "transfer"}
         raise
 
 

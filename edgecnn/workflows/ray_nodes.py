@@ -332,8 +332,8 @@ def _trained(shared: _Shared, training: Training) -> Files | EdgeCnnError:
     try:
         _require_same(shared.versions, _versions_of()(), node)  # This node may have joined since the sweep began.
         with temporary_folder() as scratch, kernels_to_train():
-            if resolved(config, work.dataset.train) != config:
-                named = config.model or config.weights or config.teacher
+            if (here := resolved(config, work.dataset.train)) != config:
+                named = (config.weights or config.model) if here.source_sha256 != config.source_sha256 else config.teacher
                 raise ConfigError(f"{training.said}: {named} is another file on {node}: copy it to {shared.directory} there")
             folder = scratch / training.folder.name
             work.train(training._replace(folder=folder))

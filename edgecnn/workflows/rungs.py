@@ -52,10 +52,12 @@ class TrainingPace(NamedTuple):
     Attributes:
         start: What the first epoch takes beyond the others.
         epoch: Each epoch.
+        timed: Epochs that showed it.
     """
 
     start: float
     epoch: float
+    timed: int = _TIMED
 
     def seconds(self, epochs: int) -> float:
         """Return the seconds of so many epochs."""
@@ -71,7 +73,7 @@ def run_rungs(
 ) -> tuple[tuple[TrainConfig, ...], tuple[Rung, ...]]:
     """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
 
-    The number of epochs follows from the time of two epochs of each network, which is recorded in `rungs/2`: the same call
+    The number of epochs follows from the time of two or three epochs of each network, recorded in `rungs/2` or 3: the same call
     plans the same again, and continues. The epochs of the settings are ignored. There must be validation images.
 
     Args:
@@ -88,11 +90,11 @@ def run_rungs(
     """
     shown = ", then ".join(map(str, rung_sizes(len(configs))))
     work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
-    work.progress.say("First two epochs of each, to learn how long they take")
+    work.progress.say("First a few epochs of each, to learn how long they take")
     paces = _paces(work, configs, minutes, fewer=least_last > 0)
     rest = minutes
     while len(paces) > 1 and _last_epochs(len(paces), _first_epochs(paces, rest)) < least_last:
-        rest -= paces.pop().seconds(_TIMED) / 60
+        rest -= (slow := paces.pop()).seconds(slow.timed) / 60
     if len(paces) < len(configs):
         work.progress.say(f"In {minutes:g} minutes there is time for {counted(paces, 'network')} of {len(configs)}")
         configs = configs[: len(paces)]
@@ -120,7 +122,7 @@ def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]
     if first < 1:
         raise ConfigError(
             f"{field('minutes')}={minutes:g} is too short for {counted(paces, 'network')}, which need about "
-            f"{min(_whole(paces, 1), _whole(paces, _TIMED)) / 60:.1f}: give more, or name fewer"
+            f"{min(_whole(paces, 1), _whole(paces, paces[0].timed)) / 60:.1f}: give more, or name fewer"
         )
     return first, _whole(paces, first)
 
@@ -128,9 +130,9 @@ def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]
 def _first_epochs(paces: Sequence[TrainingPace], minutes: float) -> int:
     """Return the number of epochs of the first rung; 0 if there is no time for one."""
     starts, limit = planned_seconds(paces, 0), 60 * minutes
-    timed = math.fsum(pace.seconds(_TIMED) for pace in paces)
+    timed = math.fsum(pace.seconds(pace.timed) for pace in paces)
     most = int((limit - timed - starts) // (planned_seconds(paces, 1) - starts))
-    return max((first for first in (1, _TIMED, most) if first >= 1 and _whole(paces, first) <= limit), default=0)
+    return max((first for first in (1, paces[0].timed, most) if first >= 1 and _whole(paces, first) <= limit), default=0)
 
 
 def _last_epochs(networks: int, first: int) -> int:
@@ -140,23 +142,25 @@ def _last_epochs(networks: int, first: int) -> int:
 def _whole(paces: Sequence[TrainingPace], first: int) -> float:
     """Return the seconds of all trainings, those that show the time included, if the first rung has so many epochs."""
     # What showed the time is a first rung of as many epochs, unless that is also the last one, which has other folders.
-    is_rung = first == _TIMED and len(rung_sizes(len(paces))) > 1
-    return planned_seconds(paces, first) + (0.0 if is_rung else math.fsum(pace.seconds(_TIMED) for pace in paces))
+    is_rung = first == paces[0].timed and len(rung_sizes(len(paces))) > 1
+    return planned_seconds(paces, first) + (0.0 if is_rung else math.fsum(pace.seconds(pace.timed) for pace in paces))
 
 
 def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float, fewer: bool) -> list[TrainingPace]:
     """Return how long each network trains; raise as soon as the epochs that show it exceed the limit, or take `fewer`."""
     paces, spent = list[TrainingPace](), 0.0
-    for training in _trainings(work, configs, _TIMED):
+    # A model that is fine-tuned has another step, which is built too, from the second epoch on.
+    timed = _TIMED + any(config.fine_tune for config in configs)
+    for training in _trainings(work, configs, timed):
         result = work.trained(training)
         epoch = result.history[-1].seconds
-        paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch))
+        paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch, timed))
         spent += result.seconds
         if fewer and spent > 60 * minutes * _LEARNING:
             break
         if spent > 60 * minutes:
             raise ConfigError(
-                f"{field('minutes')}={minutes:g} is too short: two epochs of {len(paces)} of the "
+                f"{field('minutes')}={minutes:g} is too short: {timed} epochs of {len(paces)} of the "
                 f"{counted(len(configs), 'network')} took {spent / 60:.2g} minutes: give more, or name fewer"
             )
     return paces

@@ -155,7 +155,9 @@ def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch:
 
 def test_a_network_that_is_not_known_or_would_not_be_tried_is_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
     limit = ("--max-size-kib", "5", "--out", tmp_path / "out")
-    assert "--transfer" in terminal.fails(2, "fit", *limit, "--transfer", "resnet152")
+    assert "got resnet152" in terminal.fails(2, "fit", *limit, "--transfer", "resnet152")
+    assert "names no file" in terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2=")
+    assert "twice" in terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--transfer", "mobilenetv2=weights.h5")
     line = terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--model", exported / "model.keras")
     assert "--transfer" in line
     assert "--model" in line

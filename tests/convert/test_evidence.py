@@ -18,6 +18,7 @@ from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.workflows.source_interface import _fitting
 from tests.drawings import drawings, write_idx, write_letters
 
 SHAPE = (12, 12, 1)
@@ -234,6 +235,14 @@ def test_images_of_another_size_are_named_before_any_scheme_is_tried(idx_folder:
     network(shape=(16, 16, 1)).save(tmp_path / "theirs.keras")
     with pytest.raises(ConfigError, match=r"takes images of \(16, 16, 1\), not \(12, 12, 1\)"):
         ec.export(tmp_path / "theirs.keras", idx_folder, out=tmp_path / "out")
+
+
+def test_one_wrong_answer_is_no_worse_than_none_but_many_are() -> None:
+    few, none, many = (np.full(200, loss) for loss in (0.02, 0.0, 0.4))
+    assert _fitting({"unit": few, "raw": none}, {"unit": 199, "raw": 200}, 20) == ("unit", True)
+    assert _fitting({"unit": many, "tf": none}, {"unit": 195, "tf": 200}, 20) == ("tf", True)
+    # One at chance is not fitting, however little its answers say.
+    assert _fitting({"unit": few, "tf": many}, {"unit": 105, "tf": 130}, 100) == ("tf", False)
 
 
 @pytest.mark.parametrize("fit", ["crop", "stretch"])

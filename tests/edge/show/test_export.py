@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from edgecnn.benchmarks.bundle.write_bundle import Bundled
+from edgecnn.benchmarks.statistics.sample_size import images_to_decide
 from edgecnn.edge.export_records import Beside, Interval, Mended, Parity, Setting, Settings, Tuned
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.show.export import export_text
+from edgecnn.edge.show.export import _DECIDE_HALF_A_POINT, export_text
 
 INT8 = ["float32.tflite", "int8.tflite"]
 
@@ -172,6 +173,7 @@ def test_a_file_that_differs_is_said_with_what_to_do_in_a_quoted_folder(manifest
     assert text.endswith("Next: edgecnn bench 'o ut'")
     assert "edgecnn diagnose 'o ut/int8.tflite'" in text
     # So few images decide no half a point.
+    assert images_to_decide(0, 0, 700, 0.005).images == _DECIDE_HALF_A_POINT
     assert "keep_accuracy" not in text
     assert "An export with keep_accuracy=0.5 keeps such layers in float." in said(
         changed(manifest, parity=Parity(1000, 900, 0.9)), Path("out")
