@@ -60,7 +60,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         Option("Board that the time is measured on, as ssh takes it.", metavar="HOST", default="this machine", panel="Limits"),
     ] = None,
     transfer: Annotated[
-        str | Sequence[str],
+        Sequence[str],
         Option(
             "Network trained on ImageNet to try too, by its name in train; a file of its weights, if not Keras's own, follows "
             "its name.",
