@@ -119,7 +119,7 @@ def thresholds(files: Sequence[tuple[str, Threshold]]) -> tuple[TextTable, str]:
     return TextTable(headings, rows, "Accepted answers", align="<>"), " ".join([text, *tied_note(files)])
 
 
-# Images below which no drop of half a point is decided, even for a file that loses nothing: `edgecnn.benchmarks.gate`.
+# Images below which `edgecnn bench` decides no drop of half a point, even for a file that loses nothing.
 _DECIDE_HALF_A_POINT = 740
 
 

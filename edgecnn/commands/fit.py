@@ -18,7 +18,6 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import DataOrDataset, ImagesAndShare, RayAddress, StatedInterface
 from edgecnn.convert.training.config import TrainConfig
-from edgecnn.convert.training.model.backbones import BACKBONES
 from edgecnn.edge.data.folder_options import NO_OPTIONS
 from edgecnn.edge.errors import ConfigError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.formats import device_formats
@@ -135,6 +134,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
 def _transferred(config: TrainConfig, texts: Sequence[str]) -> tuple[TrainConfig, ...]:
     """Return the settings for each `NAME` or `NAME=FILE`; ConfigError if a network is not known or repeated."""
+    from edgecnn.convert.training.model.backbones import BACKBONES
+
     found: dict[str, TrainConfig] = {}
     for text in texts:
         name, has_file, weights = text.partition("=")

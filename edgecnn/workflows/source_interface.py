@@ -15,7 +15,7 @@ from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import require_shape
 from edgecnn.edge.inference.usage import Usage
-from edgecnn.edge.manifest import Fit, Preprocessing
+from edgecnn.edge.manifest import Fit, Output, Preprocessing
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
 from edgecnn.edge.model.preprocess import correct, counts, losses
 from edgecnn.edge.model_file import ModelFile
@@ -96,17 +96,11 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     for name, taken in schemes.items():
         try:
             classifier = Classifier(model, runtime, Interface(taken, output))
-            require_shape(model.path, classifier, test)
-            if len(classifier.class_names) < len(dataset.class_names):
-                raise ConfigError(
-                    f"{model.path} has {len(classifier.class_names)} classes, {dataset.name} has {len(dataset.class_names)}: "
-                    f"name its data with {field('data')}"
-                )
+            _require_fitting(model, classifier, dataset)
             probabilities = classifier.probabilities(images)
             tried[name], right[name] = losses(probabilities, labels), int(correct(probabilities, labels).sum())
         except EdgeCnnError as error:
             refused.append(error)
-    unknown = f"{model.path}: how it takes pixels is not known"
     if not tried:  # Whatever it takes, something else is wrong with the model.
         return refused[0]
     commonest = int(counts(labels, int(labels.max()) + 1).max())
@@ -114,22 +108,37 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     ordered = sorted(right, key=lambda one: (one != name, -right[one]))
     each = ", ".join(f"{one} {right[one]:,} ({abs(tried[one].mean()):.2g})" for one in ordered)
     found = f"of {counted(number, 'labelled image')} it gets right (cross-entropy): {each}"
+    question = f"{model.path}: how it takes pixels is not known"
     if interval(max(right.values()), number).low * number <= commonest:
         fix = f"state it with {HOW_TO_SAY}, and check the order of the classes"
-        return ConfigError(f"{unknown}, and no scheme fits ({found}): {fix}")
-    own, logits = schemes[_OWN], f" and {field('logits')}" if output == "logits" else ""
-    mean, std = (",".join(f"{value:g}" for value in values) for values in (own.mean, own.std))
-    numbers = f"{field('scale')}={own.scale:.9g} {field('mean')}={mean} {field('std')}={std}"
+        return ConfigError(f"{question}, and no scheme fits ({found}): {fix}")
+    own = schemes[_OWN] if _OWN in tried else None
+    return ConfigError(f"{question}; {found}. {_suggestion(name, as_good, own, output)}")
+
+
+def _suggestion(name: str, as_good: bool, own: Preprocessing | None, output: Output) -> str:
+    """Return what to add for a scheme; `own` is the images' own normalization, if the model can take it."""
+    logits = f" and {field('logits')}" if output == "logits" else ""
+    numbers = ""
+    if own:
+        mean, std = (",".join(f"{value:g}" for value in values) for values in (own.mean, own.std))
+        numbers = f"{field('scale')}={own.scale:.9g} {field('mean')}={mean} {field('std')}={std}"
     if name == _OWN:
-        return ConfigError(
-            f"{unknown}; {found}. {_OWN} is the mean and deviation of these images, from 0 to 1. If it was trained so, add "
-            f"{numbers}{logits}, better with the very numbers of its training"
+        return (
+            f"{_OWN} is the mean and deviation of these images, from 0 to 1. If it was trained so, add {numbers}{logits}, "
+            "better with the very numbers of its training"
         )
     sure = ", or another that is as good" if as_good else ""
-    other = f"; if with a mean and deviation of its own, for example {numbers}" if _OWN in tried else ""
-    return ConfigError(
-        f"{unknown}; {found}. If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}{other}"
-    )
+    other = f"; if with a mean and deviation of its own, for example {numbers}" if own else ""
+    return f"If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}{other}"
+
+
+def _require_fitting(model: ModelFile, classifier: Classifier, dataset: Dataset) -> None:
+    """Raise ConfigError if the images have another shape or more classes than the model."""
+    require_shape(model.path, classifier, dataset.test)
+    own, theirs = len(classifier.class_names), len(dataset.class_names)
+    if own < theirs:
+        raise ConfigError(f"{model.path} has {own} classes, {dataset.name} has {theirs}: name its data with {field('data')}")
 
 
 def _fitting(tried: Mapping[str, NDArray[np.float64]], right: Mapping[str, int], commonest: int) -> tuple[str, bool]:
