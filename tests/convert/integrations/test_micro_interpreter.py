@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgecnn.convert.integrations import micro_interpreter as module
 from edgecnn.convert.integrations.micro_interpreter import run_micro, smallest_arena
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConversionError
@@ -39,6 +40,20 @@ def test_the_arena_is_the_smallest_that_the_interpreter_takes(exported: Path, te
     tflite_micro.runtime.Interpreter.from_bytes(data, arena_size=arena)
     with pytest.raises(RuntimeError):
         tflite_micro.runtime.Interpreter.from_bytes(data, arena_size=arena - 16)
+
+
+def test_no_arena_is_tried_that_is_far_too_small(exported: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In such ones tflite-micro may crash instead of raising."""
+    data, inputs = calls(exported, test_split)
+    opened, sizes = module._opened, list[int]()
+
+    def noted(data: bytes, arena_bytes: int) -> Any:
+        sizes.append(arena_bytes)
+        return opened(data, arena_bytes)
+
+    monkeypatch.setattr(module, "_opened", noted)
+    found = module._find_arena(data, "int8.tflite", inputs[0])
+    assert found / 2 <= min(sizes) < found
 
 
 @pytest.mark.parametrize(("name", "operator"), [("float16.tflite", "DEQUANTIZE"), ("dynamic.tflite", "CONV_2D")])
