@@ -74,6 +74,8 @@ class AccurateFile:
         found, points = self._judged(data, on)
         if not self.quantized(data):
             found = found or "nothing in it is an integer"
+            if self.tried:  # It loses nothing, and is no way to quantize.
+                return found
         if found and not self.tried:
             self.say(f"{self.name}: not shown to be accurate enough: {found}")
         self.tried.append(TriedWay(way, points, len(data), found is None))
@@ -191,8 +193,8 @@ class AccurateFile:
         except GateFailed as error:
             drops = [one.drop_points for one in self.tried]
             raise GateFailed(
-                f"{self.name} loses {drops[0]:.2f} points quantized and {min(drops):.2f} at best, which these images do not "
-                f"show to be within {self.judge.max_drop_points:g}: {error.marked}"
+                f"{self.name} loses {drops[0]:.2f} points quantized and {min(drops):.2f} at best with any of it in integers, "
+                f"which these images do not show to be within {self.judge.max_drop_points:g}: {error.marked}"
             ) from error
 
     def _require_worth(self, found: MendedFile, way: str, objection: str) -> None:
@@ -204,7 +206,8 @@ class AccurateFile:
         ratio = self.judge.slowdown(self.model_format, float32, found.data)
         if ratio > FASTER:
             raise GateFailed(
-                f"int8 does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')}. {self.name} with "
+                f"int8 does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')} "
+                f"({named('precisions')}=float32 writes it). {self.name} with "
                 f"{way} takes {len(found.data):,} bytes against {len(float32):,}, and {ratio:.2f} times the time. Without, "
                 f"{objection}. Give more test images, or allow more loss with {named('keep_accuracy')}"
             )

@@ -252,19 +252,23 @@ def _require_fit(job: ExportJob) -> None:
             f"{dataset.name} was fitted by {dataset.fit}, and {model_path} is stated to take {model.preprocessing.fit}: "
             f"use the same {field('fit')} for both"
         )
-    classes = len(dataset.class_names)
-    if len(model.class_names) != classes:
-        raise ConfigError(
-            f"{model_path} has {len(model.class_names)} classes, {dataset.name} has {classes}: name its data "
-            f"with {field('data')}, "
-            f"or all its classes with {field('labels')}"
-        )
+    require_classes(model_path, len(model.class_names), dataset)
     require_recorded(job.manifest.dataset, dataset.test)
     if dataset.train.sha256 != job.manifest.dataset.train_sha256:
         raise ConfigError(f"{dataset.source} does not have the training images of {model_path}: name them with {field('data')}")
     if job.config.any_batch and model.batch is not None:
         raise ConfigError(
             f"{model_path} takes one image at a time: build it with a free batch, or omit {field('batch')}=dynamic"
+        )
+
+
+def require_classes(path: Path, classes: int, dataset: Dataset) -> None:
+    """Raise ConfigError unless a model at `path` has as many classes as the images."""
+    theirs = len(dataset.class_names)
+    if classes != theirs:
+        raise ConfigError(
+            f"{path} has {classes} classes, {dataset.name} has {theirs}: name its data with {field('data')}, or all its "
+            f"classes with {field('labels')}"
         )
 
 

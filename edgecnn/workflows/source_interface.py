@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.statistics.binomial import interval
 from edgecnn.convert.export.evidence import evidence_of, output_of, stated_by
+from edgecnn.convert.export.export import require_classes
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
@@ -96,7 +97,8 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     for name, taken in schemes.items():
         try:
             classifier = Classifier(model, runtime, Interface(taken, output))
-            _require_fitting(model, classifier, dataset)
+            require_shape(model.path, classifier, test)
+            require_classes(model.path, len(classifier.class_names), dataset)
             probabilities = classifier.probabilities(images)
             tried[name], right[name] = losses(probabilities, labels), int(correct(probabilities, labels).sum())
         except EdgeCnnError as error:
@@ -131,14 +133,6 @@ def _suggestion(name: str, as_good: bool, own: Preprocessing | None, output: Out
     sure = ", or another that is as good" if as_good else ""
     other = f"; if with a mean and deviation of its own, for example {numbers}" if own else ""
     return f"If it was trained with {name}{sure}, add {field('preprocess')}={name}{logits}{other}"
-
-
-def _require_fitting(model: ModelFile, classifier: Classifier, dataset: Dataset) -> None:
-    """Raise ConfigError if the images have another shape or more classes than the model."""
-    require_shape(model.path, classifier, dataset.test)
-    own, theirs = len(classifier.class_names), len(dataset.class_names)
-    if own < theirs:
-        raise ConfigError(f"{model.path} has {own} classes, {dataset.name} has {theirs}: name its data with {field('data')}")
 
 
 def _fitting(tried: Mapping[str, NDArray[np.float64]], right: Mapping[str, int], commonest: int) -> tuple[str, bool]:
