@@ -30,7 +30,7 @@ from edgecnn.commands.verify import verify as verify
 from edgecnn.commands.predict import predict as predict
 from edgecnn.edge.inference.predictions import read_image as read_image
 from edgecnn.commands.serve import serve as serve
-from edgecnn.edge.serving.export_page import export_page as export_page
+from edgecnn.commands.serve import export_page as export_page
 
 # Commands for boards over ssh:
 from edgecnn.commands.deploy import deploy as deploy

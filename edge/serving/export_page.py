@@ -14,16 +14,14 @@ import numpy as np
 from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, field, load_json, parsing, why
 from edgecnn.edge.files import read_bytes, temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
-from edgecnn.edge.inference.usage import Target
 from edgecnn.edge.manifest import Artifact, Manifest
 from edgecnn.edge.model.interface import formula
 from edgecnn.edge.model.layout import image_layout, output_columns
 from edgecnn.edge.model.preprocess import input_table
-from edgecnn.edge.model_folder import ModelFolder, opened
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.packages import versions
 from edgecnn.edge.records import to_json
-from edgecnn.edge.result import SILENT, Progress
-from edgecnn.edge.serving.models import LIMITS, FileDescription
+from edgecnn.edge.serving.models import LIMITS, FileDescription, LastVerdict
 from edgecnn.edge.transaction import locked, replaced_together
 
 PAGE = Path(__file__).with_name("page")
@@ -85,37 +83,16 @@ class WrittenPage:
     size_bytes: int
 
 
-def export_page(
-    target: Target, out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: Progress = SILENT
-) -> WrittenPage:
-    """Write a page that needs no server of ours: a browser runs the .onnx files itself, for a phone without a board.
-
-    Args:
-        target: A folder with a manifest, a bundle, or the result of `edgecnn.open`.
-        out: Folder for the page, which any web server can serve.
-        onnxruntime_web: Folder of that npm package, or the .tgz file of `npm pack`. Default: npm downloads it.
-        progress: Receives the progress.
-
-    Returns:
-        What was written.
-
-    Raises:
-        ArtifactError: If a file is missing, damaged or stale.
-        ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
-        MissingDependency: If npm is needed and not installed.
-    """
-    with opened(target) as models:
-        progress.say("fetching onnxruntime-web")
-        runtime = web_runtime(Path(onnxruntime_web) if onnxruntime_web else None)
-        return write_page(models, Path(out), runtime, progress.say)
-
-
 def write_page(
-    models: ModelFolder, out: Path, runtime: WebRuntime, on_progress: Callable[[str], None] = lambda text: None
+    models: ModelFolder,
+    out: Path,
+    runtime: WebRuntime,
+    verdict: LastVerdict | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
 ) -> WrittenPage:
     """Write the page, the model's .onnx files and onnxruntime-web into a folder, which any web server can serve.
 
-    The folder's files of the same names are replaced together.
+    The folder's files of the same names are replaced together. The page shows the verdict, which is not of a browser.
 
     Raises:
         ConfigError: If no manifest lists the files, there is no file for a browser, or the folder can't be written.
@@ -128,7 +105,7 @@ def write_page(
     inputs = {artifact.path: _interface(artifact, manifest) for artifact in chosen}
     # Nobody expects a browser to run files of other formats.
     told = {name: reason for name, reason in skipped.items() if reason != _OTHER_FORMAT}
-    about = _about(models, manifest, chosen, told, runtime)
+    about = _about(models, manifest, chosen, told, runtime) | {"verdict": vars(verdict) if verdict else None}
     rule = {"fit": manifest.preprocessing.fit, "background": manifest.preprocessing.background}
     files = {path.name: path.read_bytes() for path in (*PAGE.iterdir(), *BROWSER.glob("*.js"))}
     files["index.html"] = _own_policy(files["index.html"].decode()).encode()
@@ -196,7 +173,7 @@ def _interface(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
 def _about(
     models: ModelFolder, manifest: Manifest, chosen: list[Artifact], skipped: dict[str, str], runtime: WebRuntime
 ) -> dict[str, Any]:
-    """Return what `GET /api/model` says; a browser has measured nothing."""
+    """Return what `GET /api/model` says, but for the verdict."""
     shapes = {image_layout(artifact.input, artifact.path).shape for artifact in chosen}
     if len(shapes) > 1:
         raise ArtifactError(f"{models.named} has files of images of several sizes: export it again")
@@ -215,7 +192,6 @@ def _about(
         "files": [{**vars(file), "doubts": []} for file in files],
         "skipped": skipped,
         "reference": floats[0] if floats and len(chosen) > 1 else None,
-        "verdict": None,
         "camera": None,
         "limits": LIMITS,
     }

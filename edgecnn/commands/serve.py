@@ -20,6 +20,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.option import Group, Option, checked
+from edgecnn.edge.result import SILENT
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.shell.call import Call
@@ -28,7 +29,10 @@ from edgecnn.shell.console import is_read, print_text
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.records import FileResult
     from edgecnn.edge.inference.classifier import Classifier
+    from edgecnn.edge.inference.usage import Target
     from edgecnn.edge.model_folder import ModelFolder
+    from edgecnn.edge.result import Progress
+    from edgecnn.edge.serving.export_page import WrittenPage
     from edgecnn.edge.serving.models import LastVerdict
 
 TOKEN_VARIABLE = "EDGECNN_TOKEN"
@@ -91,6 +95,34 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         from edgecnn.edge.serving.service.handover import replace_process
 
         replace_process(handover.program, handover.descriptors, {TOKEN_VARIABLE: token} if token else {})
+
+
+def export_page(
+    target: "Target", out: str | Path, *, onnxruntime_web: str | Path | None = None, progress: "Progress" = SILENT
+) -> "WrittenPage":
+    """Write a page that needs no server of ours: a browser runs the .onnx files itself, for a phone without a board.
+
+    Args:
+        target: A folder with a manifest, a bundle, or the result of `edgecnn.open`.
+        out: Folder for the page, which any web server can serve.
+        onnxruntime_web: Folder of that npm package, or the .tgz file of `npm pack`. Default: npm downloads it.
+        progress: Receives the progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or stale.
+        ConfigError: If no manifest lists the files, a browser runs none of them, or the folder can't be written.
+        MissingDependency: If npm is needed and not installed.
+    """
+    from edgecnn.edge.model_folder import opened
+    from edgecnn.edge.serving.export_page import web_runtime, write_page
+
+    with opened(target) as models:
+        progress.say("fetching onnxruntime-web")
+        runtime = web_runtime(Path(onnxruntime_web) if onnxruntime_web else None)
+        return write_page(models, Path(out), runtime, last_verdict(models), progress.say)
 
 
 def golden_vectors(file: Path, classifier: "Classifier") -> dict[str, Any]:
@@ -181,8 +213,6 @@ def command(
     if export is None:
         call(on_address=_announce)
         return
-    from edgecnn.edge.serving.export_page import export_page
-
     targets = call.arguments().get("targets", (DEFAULT_FOLDER,))
     if len(targets) > 1:
         raise ConfigError("--export-page takes one folder or bundle: name one")

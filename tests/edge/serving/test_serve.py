@@ -24,6 +24,7 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import fitted_picture
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.serving import export_page as serve_page
 from edgecnn.edge.serving.decoder import QUICK_SECONDS, Decoder
 from edgecnn.edge.serving.models import LastVerdict
 from edgecnn.edge.serving.options import ServeOptions
@@ -91,7 +92,9 @@ def test_without_the_serve_extra_it_says_what_to_install(
     assert "pip install" in said
 
 
-def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_export(three_files: Path, tmp_path: Path) -> None:
+def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_export(
+    three_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     artifacts = Path(shutil.copytree(three_files, tmp_path / "bars"))
     (artifacts / "bench.json").unlink(missing_ok=True)  # Another test may have measured the folder that was copied.
     assert last_verdict(ModelFolder(artifacts)) is None
@@ -104,6 +107,10 @@ def test_the_last_benchmark_is_shown_and_said_to_be_outdated_after_another_expor
     with serving(tmp_path, artifacts) as served:
         said = served.get("/api/model").json["verdict"]
     assert (said["status"], said["text"], said["current"]) == (found.status, found.text, True)
+    # A page without a server shows the same.
+    monkeypatch.setattr(serve_page, "web_runtime", lambda source: serve_page.WebRuntime("onnxruntime-web 1", {}))
+    ec.export_page(artifacts, tmp_path / "page")
+    assert json.loads((tmp_path / "page" / "model.json").read_text())["about"]["verdict"] == said
     kept = json.loads((artifacts / "bench.json").read_text())
 
     def verdict_with(**changes: object) -> LastVerdict:
