@@ -161,8 +161,8 @@ def machine_text(machine: Machine) -> str:
 
 
 def installed_by(host: str) -> str:
-    """Return the command that installs edgecnn on a board."""
-    return f"edgecnn bench FOLDER --device {host} --install"
+    """Return what installs edgecnn on a board, for a message."""
+    return f"edgecnn bench FOLDER --device {host} --install, with the FOLDER of any export without --tune"
 
 
 @dataclass
