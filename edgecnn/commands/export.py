@@ -67,7 +67,9 @@ def export(  # Longer than 50 lines: its arguments and their docs.
     io: Annotated[
         IoName | None,
         Option(
-            "Input and output of int8 TFLite files: int8, uint8 (int8 plus 128) or float32.", metavar="TYPE", default="int8"
+            "Input and output of int8 TFLite files: int8, uint8 (int8 plus 128) or float32.",
+            metavar="TYPE",
+            default="int8; float32 with --strangers",
         ),
     ] = None,
     onnx_converter: Annotated[

@@ -34,7 +34,7 @@ from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_test
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.inference.classifier import Classifier
@@ -172,6 +172,8 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
     folder = export_folder(source, out)
     taken_by = source.manifest or taken
     acceptance = accept.acceptance(dataset, taken_by.preprocessing) if taken_by else None
+    if accept.strangers and taken_by and taken_by.output == "probabilities":
+        config = _in_float(config, progress)
     runner = None
     if tune.where is not None:
         runner = runner_of(tune.where, tune.seconds, dataset.test, progress, config.formats, tune.runtime)
@@ -196,6 +198,20 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
     tuned = tuple(artifact.path for artifact in manifest.artifacts if artifact.tuned and artifact not in earlier)
     others = tuple(file.path for file in manifest.for_programs if file.program in config.targets)
     return ModelFolder(folder, written=(*config.file_names(), *tuned, *others), manifest=manifest)
+
+
+def _in_float(config: ExportConfig, progress: Progress) -> ExportConfig:
+    """Return it with int8 files that give float32, unless their type is stated or a program needs integers.
+
+    Probabilities of 8 bits end at 255/256, which most images may reach and then many strangers too: no threshold divides them.
+    """
+    coarse = [name for name in config.formats if "float32" in FORMATS[name].io and config.io_of(name) != "float32"]
+    needs_integers = any(program.io for program in config.programs())
+    if config.io or needs_integers or not coarse or "int8" not in config.precisions:
+        return config
+    files = " and ".join(FORMATS[name].file_name("int8") for name in coarse)
+    progress.say(f"{files}: takes and gives float32, to refuse more strangers; {setting('io', 'int8')} keeps integers")
+    return replace(config, io="float32")
 
 
 def _recorded_images(manifest: Manifest, usage: Usage, progress: Progress) -> Dataset:

@@ -31,8 +31,7 @@ def measure(folder: Path) -> list[Claim]:
         train = [EDGECNN, "train", "--val-share", "0.1", "--out", str(out)]
         subprocess.run(train, check=True, stdout=sys.stderr)
     export = [EDGECNN, "export", str(out / "model.keras"), "--format", "tflite", "--max-error", f"{_ASKED:g}"]
-    # An 8-bit softmax gives most images the same largest score; the export says so, and names this option.
-    subprocess.run([*export, "--strangers", _STRANGERS, "--io", "float32"], check=True, stdout=sys.stderr)
+    subprocess.run([*export, "--strangers", _STRANGERS], check=True, stdout=sys.stderr)
     files = {file["path"]: file for file in json.loads((out / "manifest.json").read_text())["artifacts"]}
     return [claim for name in _FILES for claim in _of_file(out / name, files[name]["threshold"]["strangers"][0])]
 

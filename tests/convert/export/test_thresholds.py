@@ -336,9 +336,10 @@ def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_th
 ) -> None:
     asked = ["export", artifacts / "model.keras", "--data", own_data, "--format", "tflite"]
     text = terminal.passes(*asked, "--max-error", "2", "--accept", "90", "--strangers", own_data)
-    assert re_words("Accepted answers bars noise blank", text)
+    assert all(word in text for word in ("Accepted", "answers", "bars", "noise", "blank"))
     files = [one for one in Manifest.load(artifacts).exported if one.path in ("float32.tflite", "int8.tflite")]
     assert len({one.threshold.least for one in files if one.threshold}) == 2
+    assert [one.input.dtype for one in files] == ["float32"] * 2  # Probabilities of 8 bits would be alike for most images.
     for one in files:
         threshold = one.threshold
         assert threshold
@@ -355,8 +356,16 @@ def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_th
     assert all(one.threshold is None for one in Manifest.load(artifacts).exported)
 
 
-def re_words(words: str, text: str) -> bool:
-    return all(word in text for word in words.split())
+def test_with_strangers_an_int8_file_of_probabilities_gives_float32_unless_its_type_is_stated(
+    artifacts: Path, own_data: Path, terminal: Any
+) -> None:
+    asked = ("export", artifacts / "model.keras", "--data", own_data, "--format", "tflite", "--max-error", "2")
+    strangers = ("--strangers", own_data)
+    for options, dtype in ((strangers, "float32"), ((), "int8"), ((*strangers, "--io", "uint8"), "uint8")):
+        terminal.passes(*asked, *options)
+        assert next(one.input.dtype for one in Manifest.load(artifacts).exported if one.path == "int8.tflite") == dtype
+        assert ("--io int8 keeps integers" in terminal.err) == (dtype == "float32")
+    terminal.passes(*asked, *strangers, "--quantize", "float32")
 
 
 @pytest.mark.parametrize("option", [["--strangers", "fashion-mnist"], ["--accept", "90"]])
