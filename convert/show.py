@@ -58,6 +58,7 @@ def _notes(diagnosis: Diagnosis) -> list[str]:
 _OVERFITTED = 0.1  # Accuracy on the training images above that on the validation images.
 _FALLS, _TELLS = 0.05, 0.8  # The loss fell by this share since this share of the run.
 _LEAST_EPOCHS = 3  # Before, what differs may be batch normalisation's averages, which have hardly begun.
+_BY_HEART = 10  # Epochs: of fewer, a picture is hardly learned by heart.
 _OF_BACKBONES = 32  # Smallest height and width that mobilenetv2 takes.
 _GOOD = 0.99
 _SURE = 2  # Standard deviations.
@@ -74,7 +75,9 @@ def advice(trained: TrainResult) -> list[str]:
         if tells and trained.test_accuracy <= guess + spread:
             learnt = trained.history[-1].accuracy > guess + spread + _OVERFITTED
             fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
-            if learnt:  # Of those, a slower training would learn as much by heart.
+            if learnt and epochs < _BY_HEART:
+                fix = f"then try {longer}: it was right on {trained.history[-1].accuracy:.1%} of the training images"
+            elif learnt:  # Of those, a slower training would learn as much by heart.
                 fix = (
                     f"for the last epoch was right on {trained.history[-1].accuracy:.1%} of the training images, which it "
                     f"learned by heart. More pictures help most; {_against_overfitting(trained)}"
@@ -84,16 +87,19 @@ def advice(trained: TrainResult) -> list[str]:
                 f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
                 + fix
             ]
-    others, most = kept.val_accuracy, _OVERFITTED
-    if others is None:
+    kind, most = "validation", _OVERFITTED
+    ends = [(kept, kept.val_accuracy), (trained.history[-1], trained.history[-1].val_accuracy)]
+    if kept.val_accuracy is None:
         others = trained.test_accuracy
-        most += _SURE * (others * (1 - others) / trained.test_images) ** 0.5
-    if epochs >= _LEAST_EPOCHS and kept.accuracy - others > most:
-        kind = "test" if kept.val_accuracy is None else "validation"
-        return [
-            f"Overfitted: right on {kept.accuracy:.1%} of the training images and {others:.1%} of the {kind} images. More "
-            f"pictures help most; {_against_overfitting(trained)}"
-        ]
+        kind, most = "test", most + _SURE * (others * (1 - others) / trained.test_images) ** 0.5
+        ends = [(kept, others)]
+    for epoch, right in ends:
+        if right is not None and epochs >= _LEAST_EPOCHS and epoch.accuracy - right > most:
+            when = "Overfitted:" if epoch is kept else f"Overfitted after epoch {kept.number}: epoch {epoch.number} was"
+            return [
+                f"{when} right on {epoch.accuracy:.1%} of the training images and {right:.1%} of the {kind} images. More "
+                f"pictures help most; {_against_overfitting(trained)}"
+            ]
     if kept.val_accuracy is None or kept.val_loss is None:
         return []
     earlier = trained.history[int(_TELLS * epochs) - 1].val_loss if epochs > 1 else None

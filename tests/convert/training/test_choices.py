@@ -248,8 +248,13 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
     (by_heart,) = advice(result_of(trained, *good[:-1], (0.98, 0.3, 0.5), test_accuracy=0.41))
     assert all(part in by_heart for part in ("At chance", "41.00%", "98.0%", "edgecnn data", "transfer="))
     assert "learning_rate" not in by_heart
+    (few,) = advice(result_of(trained, *good[:2], (0.64, 0.3, 0.5), test_accuracy=0.41))
+    assert "epochs=6" in few
+    assert "by heart" not in few
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
     assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror"))
+    (after,) = advice(result_of(trained, *good[:-1], (0.99, 0.9, 0.6)))  # The kept epoch is the first.
+    assert all(part in after for part in ("Overfitted after epoch 1", "epoch 10", "99.0%", "60.0%", "augment=photo-mirror"))
     # Batch normalisation's averages have hardly begun.
     assert "Overfitted" not in "".join(advice(result_of(trained, (0.9, 0.3, 0.9), (0.99, 0.2, 0.5))))
     unvalidated = tuple(replace(epoch, val_loss=None, val_accuracy=None) for epoch in result_of(trained, *good).history)
