@@ -173,7 +173,7 @@ def _interface(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
 def _about(
     models: ModelFolder, manifest: Manifest, chosen: list[Artifact], skipped: dict[str, str], runtime: WebRuntime
 ) -> dict[str, Any]:
-    """Return what `GET /api/model` says, but for the verdict."""
+    """Return what `GET /api/model` says, without the verdict."""
     shapes = {image_layout(artifact.input, artifact.path).shape for artifact in chosen}
     if len(shapes) > 1:
         raise ArtifactError(f"{models.named} has files of images of several sizes: export it again")
