@@ -86,6 +86,8 @@ class Mended:
             were too few, so that the same images chose the layers and judged the file.
         way: What was chosen, as in `TriedWay`; None in manifests of earlier releases, and for a tuned file.
         tried: What was tried, in order.
+        float32_size_bytes: Size of the float32 file in bytes; None in manifests of earlier releases, and for a tuned file.
+        float32_slowdown: As `slowdown`, divided by the float32 file's; None as there.
     """
 
     layers: tuple[str, ...]
@@ -97,6 +99,8 @@ class Mended:
     held_out: int = 0
     way: str | None = None
     tried: tuple[TriedWay, ...] = ()
+    float32_size_bytes: int | None = None
+    float32_slowdown: float | None = None
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,9 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
     while found and _is_sheet(found[0]):
         found.pop(0)
     if not found:
-        raise ArtifactError(f"{name} has no even background behind the ink: crop it to one digit on plain paper")
+        raise ArtifactError(
+            f"{name} has no ink on even paper that is large enough for a digit: crop it to one digit on plain paper"
+        )
     best = next((other for other in found if _encloses(other, found[0])), found[0])
     nearly = [other for other in found if other.score > _share(best, other) * best.score]
     if nearly and nearly[0].dark != best.dark:

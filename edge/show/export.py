@@ -200,8 +200,12 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
     tried = f" {_tried_text(mended)}" if mended.tried else ""
     if not mended.layers:
         return f"{artifact.path}: calibrated by {mended.way} {limit}, at no cost.{tried} {_judged_text(mended)}"
+    beside = ""
+    if mended.float32_size_bytes and mended.float32_slowdown:
+        float32, share = FORMATS[artifact.format].file_name("float32"), artifact.size_bytes / mended.float32_size_bytes
+        beside = f"{mended.float32_slowdown:.2f} times as long as {float32}, and {share:.2f} times its bytes; "
     return (
-        f"{artifact.path}: {kept} {limit} ({layers}). It takes {mended.slowdown:.2f} "
+        f"{artifact.path}: {kept} {limit} ({layers}). It takes {beside}{mended.slowdown:.2f} "
         f"times as long as {plain} without them, and {larger} its bytes.{tried} {_judged_text(mended)}"
     )
 

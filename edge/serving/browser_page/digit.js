@@ -94,7 +94,7 @@ function digitOf(picture, name, onDoubt) {
   const found = inks.flatMap((ink) => digitsOf(picture, ink)).sort((a, b) => b.score - a.score);
   while (found.length > 0 && isSheet(found[0], picture.width)) found.shift();
   if (found.length === 0) {
-    throw new PictureError(`${name} has no even background behind the ink: crop it to one digit on plain paper.`);
+    throw new PictureError(`${name} has no ink on even paper that is large enough for a digit: crop it to one digit on plain paper.`);
   }
   const best = found.find((other) => encloses(other, found[0]) && !isSheet(other, picture.width)) ?? found[0];
   const share = (other) => {

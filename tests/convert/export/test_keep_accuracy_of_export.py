@@ -1,5 +1,6 @@
 """Quantized files that must be accurate enough: layers go back to float, and images that did not choose them judge."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +87,10 @@ def test_layers_go_back_to_float_until_the_judge_is_content(artifacts: Path, idx
 def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(
     artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecnn.convert.export.accurate._SAVED", 0.5)  # So small a network saves little anyway.
+    def asked(saved: float) -> None:
+        monkeypatch.setattr("edgecnn.convert.export.accurate._SAVED", saved)  # So small a network saves little anyway.
+
+    asked(0.9)
     dataset, config, steps = load_dataset(idx_folder), ExportConfig(("tflite",), ("int8",)), list[str]()
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
 
@@ -103,7 +107,14 @@ def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(
         export_after(9, 0.96)  # After as many without a layer in float; in 16 bits it is no faster either.
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
     assert any(all(part in step for part in ("int8.tflite: not shown", "it loses too much")) for step in steps)
-    # One that is smaller is a gain, however slow.
+    # One that is smaller is a gain, however slow: 16 bits before floats that leave nothing of it.
+    asked(0.5)
+    artifact = entry(export_after(9, 0.96), "int8.tflite")
+    assert artifact.mended.precision == "int16"
+    assert artifact.mended.float32_slowdown == 0.96
+    assert abs(artifact.mended.float32_size_bytes - (artifacts / "float32.tflite").stat().st_size) < 100
+    assert artifact.size_bytes < artifact.mended.float32_size_bytes / 2
+    assert re.search(r"enough, but takes 0\.96 times as long as float32, and .* bytes", "\n".join(steps))
     artifact = entry(export_after(2, 1.5), "int8.tflite")
     assert artifact.mended.way == "minmax with corrected biases"
     assert artifact.size_bytes < (artifacts / "float32.tflite").stat().st_size

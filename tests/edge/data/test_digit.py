@@ -97,7 +97,7 @@ def test_the_table_around_a_page_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_picture_without_paper_around_the_ink_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"picture\.png has no even background.*: crop it"):
+    with pytest.raises(ArtifactError, match=r"picture\.png has no ink on even paper.*: crop it"):
         read(Image.fromarray(np.pad(np.zeros((90, 90), np.uint8), 3, constant_values=255)), tmp_path)
 
 

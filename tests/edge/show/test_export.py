@@ -52,6 +52,8 @@ def test_a_mended_file_says_what_it_costs_and_a_tuned_one_the_file_of_each_ratio
     )
     assert expected in said(mended, exported)
     assert "kept in float32" not in said(mended, exported, ["int8.onnx"])
+    beside = changed(manifest, size_bytes=1500, mended=replace(MENDED, float32_size_bytes=3000, float32_slowdown=0.8))
+    assert "It takes 0.80 times as long as float32.tflite, and 0.50 times its bytes; 1.25 times" in said(beside, exported)
     tuned = Tuned("a board", "time", "float32.tflite", Interval(0.86, 0.82, 0.9), 9, 60.0, 0, ())
     added = changed(manifest, path="tuned.tflite", size_bytes=1130, tuned=tuned, mended=MENDED)
     text = said(added, exported, ["tuned.tflite"])

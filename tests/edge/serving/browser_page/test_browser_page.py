@@ -289,7 +289,7 @@ def test_nothing_is_asked_of_another_address(page: "Browser", address: str) -> N
     ("content", "said"),
     [
         (Image.new("L", (100, 80), 200), "mine.png shows nothing on its background"),
-        (Image.fromarray(np.pad(np.zeros((90, 90), np.uint8), 3, constant_values=255)), "mine.png has no even background"),
+        (Image.fromarray(np.pad(np.zeros((90, 90), np.uint8), 3, constant_values=255)), "mine.png has no ink on even paper"),
         (None, "mine.png is not an image that this browser can read"),
     ],
 )
