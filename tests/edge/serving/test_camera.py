@@ -69,6 +69,7 @@ def never_reading(server: Server) -> Iterator[None]:
         yield
 
 
+@pytest.mark.workstation("waits until the buffers of many connections are full")
 def test_who_does_not_read_loses_the_place_and_does_not_keep_a_server_from_ending(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "large"  # The lines of its picture fill the buffers of a connection soon.
     folder.mkdir()
