@@ -19,14 +19,16 @@ from edgecnn.edge.sandbox.unverified import run_in_child
 
 # The first opset with per-channel scales in QuantizeLinear.
 _LEAST_OPSET = 13
+# The first opset of which ONNX Runtime has all operators.
+_LEAST_RUN = 7
 _AXES = 4  # Of a batch of images.
 
 
 def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     """Return an .onnx file with all its weights inside; PyTorch's exporter keeps them in another file.
 
-    These files must be plain ones beside `path`. A file of several images at a time becomes one of any number, if it can.
-    See `edgecnn.convert.export.source`.
+    These files must be plain ones beside `path`. A file of an opset before 7 becomes one of a later opset, and one of several
+    images at a time becomes one of any number, if it can. See `edgecnn.convert.export.source`.
 
     Raises:
         ArtifactError: If one is elsewhere or missing, or has too few bytes.
@@ -35,7 +37,7 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
     with parsing(f"{path} can't be read as an ONNX model", "copy it again"):
         names = external_names(data)
     if not names:
-        return _of_any_batch(data)
+        return _of_any_batch(_of_known_opset(data))
     for name in names:
         beside = path.parent / name
         if name != Path(name).name or beside.is_symlink() or not beside.is_file():
@@ -43,7 +45,29 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
                 f"{path} keeps its weights in {name}, which is no file beside it: copy both into one folder, or write the "
                 "model whole with onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
             )
-    return _of_any_batch(_made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}"))
+    whole = _made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}")
+    return _of_any_batch(_of_known_opset(whole))
+
+
+def _of_known_opset(data: bytes) -> bytes:
+    """Return a file whose opset is too old for ONNX Runtime as one of a later opset, and any other file as it is."""
+    with suppress(Exception):  # What opens the file says what is wrong with it.
+        import onnx
+
+        model = onnx.load_from_string(data)
+        if _opset(model) < _LEAST_RUN:
+            return bytes(_raised(model, _LEAST_OPSET).SerializeToString())
+    return data
+
+
+def _opset(model: Any) -> int:
+    return min(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _raised(model: Any, opset: int) -> Any:
+    from onnx import version_converter
+
+    return version_converter.convert_version(model, opset)
 
 
 def _of_any_batch(data: bytes) -> bytes:
@@ -133,8 +157,6 @@ def _made(step: Callable[[Any], Any], what: str) -> bytes:
 def _cleaned(data: bytes, opset: int, onnx: Any) -> Any:
     import onnxslim
 
-    from onnx import version_converter
-
     model = onnx.load_from_string(data)
     graph = model.graph
     # An old file lists its constants as inputs too, and every tool then takes them for variable.
@@ -143,8 +165,8 @@ def _cleaned(data: bytes, opset: int, onnx: Any) -> Any:
     del graph.input[:]
     graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, 4)
-    if min(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")) < _LEAST_OPSET:
-        model = version_converter.convert_version(model, opset)
+    if _opset(model) < _LEAST_OPSET:
+        model = _raised(model, opset)
     model = onnxslim.slim(model)
     ask_for_no_more(model)
     return model

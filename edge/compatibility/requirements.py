@@ -55,7 +55,7 @@ def read_needs(data: bytes, model_format: str) -> Needs:
         ArtifactError: If the bytes are not such a file.
     """
     module = import_module(str(FORMATS[model_format].requirements))
-    with parsing(f"it is not a {model_format} file, or is damaged", "copy it again"):
+    with parsing(f"it is no {model_format} file, or is damaged", "copy it again"):
         return cast(Needs, module.read_needs(data))
 
 
@@ -68,7 +68,7 @@ def narrow_numbers(data: bytes, model_format: str) -> str | None:
     module = FORMATS[model_format].requirements
     if module is None:
         return None
-    with parsing(f"it is not a {model_format} file, or is damaged", "copy it again"):
+    with parsing(f"it is no {model_format} file, or is damaged", "copy it again"):
         return cast(str | None, import_module(module).narrow_numbers(data))
 
 

@@ -173,6 +173,36 @@ def test_a_fixed_batch_becomes_any_if_the_answers_stay_the_same(
     np.testing.assert_allclose(ours.run(images[:2]), theirs.run(images)[:2], rtol=1e-4, atol=1e-5)
 
 
+def test_an_opset_of_which_onnx_runtime_lacks_operators_is_raised_first(
+    onnx_file: Path, idx_folder: Path, tmp_path: Path
+) -> None:
+    def export(path: Path) -> onnx.ModelProto:
+        ec.export(path, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / path.stem)
+        return onnx.load(tmp_path / path.stem / "model.onnx")
+
+    export(onnx_file)
+    model = onnx.load(onnx_file)
+    graph = model.graph
+    model.opset_import[0].version = 6
+    for value in (graph.input[0], graph.output[0]):  # As PyTorch wrote it then.
+        value.type.tensor_type.shape.dim[0].dim_value = 5
+    graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "shift"))
+    graph.input.append(helper.make_tensor_value_info("shift", onnx.TensorProto.FLOAT, [3]))
+    gemm = next(node for node in graph.node if node.op_type == "Gemm")
+    gemm.input.append("shift")
+    gemm.attribute.append(helper.make_attribute("broadcast", 1))
+    old = tmp_path / "old.onnx"
+    old.write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"Gemm\(6\)"):
+        opener_for("onnx").open_model(old.read_bytes(), 1)
+    assert export(old).opset_import[0].version == 13
+    images = np.random.default_rng(1).uniform(0, 1, (5, 1, 12, 12)).astype(np.float32)
+    theirs, ours = (
+        opener_for("onnx").open_model((tmp_path / name / "model.onnx").read_bytes(), 1) for name in ("theirs", "old")
+    )
+    np.testing.assert_allclose(ours.run(images), theirs.run(images), rtol=1e-5, atol=1e-6)
+
+
 def test_weights_in_a_file_beside_are_put_inside(onnx_file: Path, idx_folder: Path, tmp_path: Path) -> None:
     whole = onnx.load(onnx_file)
     onnx.save(onnx.load(onnx_file), onnx_file, save_as_external_data=True, location="theirs.onnx.data", size_threshold=0)
