@@ -79,9 +79,10 @@ class FileExporter:
             self.calibrator.compare_halves(name, precision, converter)
         artifact, final = self.entry(name, model_format, precision, data)
         if mended:  # The other files would have the same description.
-            described, float32 = len(final) - len(data), mended.float32_size_bytes or 0
-            sizes = {"plain_size_bytes": mended.plain_size_bytes + described, "float32_size_bytes": float32 + described}
-            mended = replace(mended, **sizes)
+            plain, float32 = (
+                size + len(final) - len(data) for size in (mended.plain_size_bytes, mended.float32_size_bytes or 0)
+            )
+            mended = replace(mended, plain_size_bytes=plain, float32_size_bytes=float32)
         return replace(artifact, mended=mended, qat=qat), final
 
     def _train(self, name: str, model_format: str, precision: str) -> Qat:

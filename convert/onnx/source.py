@@ -61,7 +61,7 @@ def _of_known_opset(data: bytes) -> bytes:
 
 
 def _opset(model: Any) -> int:
-    return min(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return min(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _raised(model: Any, opset: int) -> Any:
