@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -117,7 +117,7 @@ class AccurateFile:
             max_drop_points=self.judge.max_drop_points,
             tries=len(self.tried),
             plain_size_bytes=len(plain),
-            float32_size_bytes=len(self.converter.convert("float32")),
+            float32_size_bytes=len(self._float32),
             float32_slowdown=self._time(found.data),
             slowdown=self.judge.slowdown(self.model_format, plain, found.data),
             held_out=self.images.number_held_out,
@@ -165,11 +165,11 @@ class AccurateFile:
 
     def _wider_layers(self, ranges: Ranges) -> Chosen:
         """Return a file that passes with its worst layers in 16 bits or in float."""
-        float32, inputs = self.converter.convert("float32"), self.calibrator.inputs
+        inputs = self.calibrator.inputs
         ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
 
         def rank(data: bytes) -> Sequence[LayerError]:
-            return diagnose(float32, data, self.model_format, ranked).layers if self.quantized(data) else ()
+            return diagnose(self._float32, data, self.model_format, ranked).layers if self.quantized(data) else ()
 
         worse = ("float32", self.precision, *_COARSER.get(self.precision, ()))
         others = [other for other in FORMATS[self.model_format].precisions if other not in worse]
@@ -211,9 +211,13 @@ class AccurateFile:
                 f"which these images do not show to be within {self.judge.max_drop_points:g}: {error.marked}"
             ) from error
 
+    @cached_property
+    def _float32(self) -> bytes:
+        return self.converter.convert("float32")
+
     def _is_worth_it(self, data: bytes) -> bool:
         """Return whether a file saves size or time beside float32, which loses nothing."""
-        if len(data) <= (1 - _SAVED) * len(self.converter.convert("float32")):
+        if len(data) <= (1 - _SAVED) * len(self._float32):
             return True
         return self._time(data) <= 1 - _SAVED
 
@@ -221,13 +225,12 @@ class AccurateFile:
         """Return the median time of one inference divided by float32's, measured once for each file."""
         if data not in self.times:
             self.say(f"{self.name}: timing, compared with float32")
-            self.times[data] = self.judge.slowdown(self.model_format, self.converter.convert("float32"), data)
+            self.times[data] = self.judge.slowdown(self.model_format, self._float32, data)
         return self.times[data]
 
     def _beside_float32(self, data: bytes) -> str:
         """Return a file's time and size beside float32's, in words."""
-        size = len(self.converter.convert("float32"))
-        return f"{self._time(data):.2f} times as long as float32, and {len(data):,} of its {size:,} bytes"
+        return f"{self._time(data):.2f} times as long as float32, and {len(data):,} of its {len(self._float32):,} bytes"
 
 
 def _changed(layers: Sequence[str], to: str) -> str:
