@@ -26,7 +26,7 @@ _A_MOMENT = 0.001
 _COLLECTED_AFTER = 100_000
 # How long native code may keep Python from handling a signal: a training step or a conversion usually returns sooner.
 _PATIENCE_SECONDS = 5.0
-# How long the last line waits for room in standard error.
+# How long the last line waits for room in standard error, and the first step for the thread that watches it.
 _LAST_SECONDS = 1.0
 _NATIVE_LOADING = [("<frozen importlib._bootstrap_external>", name) for name in ("create_module", "exec_module")]
 # A process that can't have as much has no memory left: imports alone take more.
@@ -161,7 +161,11 @@ def _end_without_python(stop: _Stop) -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
+    watching = _thread.allocate_lock()
+    watching.acquire()
+
     def watch() -> None:
+        watching.release()
         while True:
             (number,) = os.read(reader, 1)
             if number in _STOPPING:
@@ -173,6 +177,7 @@ def _end_without_python(stop: _Stop) -> None:
         _thread.start_new_thread(watch, ())
     except RuntimeError:
         return  # No thread can be started. A signal waits for native code, and the command may need no thread.
+    watching.acquire(timeout=_LAST_SECONDS)  # One that begins when all memory is used up prints a traceback.
 
 
 def _stopped_by(number: int) -> int:

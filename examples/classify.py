@@ -29,7 +29,7 @@ CAMERA_SIZE = (640, 480)
 LAST = 10_000  # A service runs for months: it keeps this many times.
 
 Images = NDArray[np.uint8]
-Frames = Iterator[tuple[str, Callable[[], Images]]]
+Frames = Iterator[tuple[str, Callable[..., Images]]]
 
 
 def main() -> int:
@@ -67,9 +67,10 @@ def classify(classifier: ec.Classifier, frames: Frames) -> None:
     predict_ms: deque[float] = deque(maxlen=LAST)
     with suppress(KeyboardInterrupt):
         for name, read in frames:
+            doubts: list[str] = []
             start_ns = time.perf_counter_ns()
             try:
-                image = read()
+                image = read(on_doubt=doubts.append)
             except ec.ArtifactError as error:  # One bad frame must not end a service.
                 skipped += 1
                 print(f"skipped: {error}", file=sys.stderr, flush=True)
@@ -82,6 +83,8 @@ def classify(classifier: ec.Classifier, frames: Frames) -> None:
             label = f"{prediction.labels[0]}  {prediction.probabilities[0].max():.1%}"
             if prediction.accepted is not None and not prediction.accepted[0]:
                 label = f"not sure: {label}"
+            for doubt in doubts:  # A digit that is faint, small or cut, or one of several.
+                print(f"warning: {doubt}", file=sys.stderr, flush=True)
             print(f"{name}  {label}  read {read_ms[-1]:.2f} ms  predict {predict_ms[-1]:.2f} ms", flush=True)
     print(f"{classified} frames, {skipped} skipped")
     for what, times in (("read", read_ms), ("predict", predict_ms)):

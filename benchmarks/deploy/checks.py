@@ -1,25 +1,28 @@
-"""Runs `edgecnn verify` and `edgecnn doctor` on boards, of the bundle that is in service there."""
+"""Runs `edgecnn verify` and `edgecnn doctor` on boards."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
 from edgecnn.benchmarks.deploy.records import SCHEMA, BoardCheck, BoardChecks
 from edgecnn.benchmarks.doctor.examine import Examination
-from edgecnn.benchmarks.remote.calls import Tell, converse, not_understood, side_by_side
+from edgecnn.benchmarks.remote.calls import Answer, Tell, converse, not_understood, side_by_side
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.ssh import Connection, check_hosts
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.records import from_json
-from edgecnn.edge.result import Progress
+from edgecnn.edge.result import SILENT, Progress
+
+Found = TypeVar("Found", GoldenCheck, Examination)
 
 _JUDGED = (0, ArtifactError.exit_code)
 
 
 def verified_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
     """Compare the golden vectors of the bundles in service on boards. Errors are those of `examined_on`."""
-    return _asked("verify", GoldenCheck, "golden", hosts, progress)
+    request = _request("verify", _deploy(hosts), needs_bundle=True)
+    answers = _answers(request, GoldenCheck, hosts, progress)
+    return BoardChecks(SCHEMA, tuple(BoardCheck(item.host, item.error, golden=item.value) for item in answers))
 
 
 def examined_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
@@ -28,34 +31,54 @@ def examined_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
     Raises:
         ConfigError: If no board or an invalid one is named.
     """
-    return _asked("doctor", Examination, "examination", hosts, progress)
+    answers = _answers(_request("doctor", _deploy(hosts)), Examination, hosts, progress)
+    return BoardChecks(SCHEMA, tuple(BoardCheck(item.host, item.error, examination=item.value) for item in answers))
 
 
-def _asked(command: str, kind: type[Any], name: str, hosts: Sequence[str], progress: Progress) -> BoardChecks:
+def runtimes_on(host: str, mend: str) -> tuple[str, ...]:
+    """Return the names of the runtimes with which `bench --device` measures on a board; `mend` installs them there.
+
+    Raises:
+        ConfigError: If the host name is invalid.
+        EdgeCnnError: If it can't be reached, or has another edgecnn or none.
+    """
+    (found,) = _answers(_request("doctor", mend, in_service=False), Examination, [host], SILENT)
+    if found.value is None:
+        raise EdgeCnnError(f"{host}: {found.error}")
+    return found.value.runtimes
+
+
+def _deploy(hosts: Sequence[str]) -> str:
     if not hosts:
         raise ConfigError(f"no board is named: add {field('devices')}, for example pi@raspberrypi.local")
-    check_hosts(hosts)
-    deploy = f"edgecnn deploy FOLDER {setting('devices', hosts[0])} {setting('install', True)}"
-    request = {
+    return f"edgecnn deploy FOLDER {setting('devices', hosts[0])} {setting('install', True)}"
+
+
+def _request(command: str, mend: str, *, needs_bundle: bool = False, in_service: bool = True) -> dict[str, Any]:
+    """Return the request to `edgecnn.benchmarks.remote.agent`."""
+    return {
         "do": "examine",
         "command": command,
         "arguments": [],
         "files": {},
         "version": running_version(),
-        "mend": deploy,
-        "deploy": deploy,
-        "needs_bundle": kind is GoldenCheck,
+        "mend": mend,
+        "deploy": mend,
+        "needs_bundle": needs_bundle,
+        "in_service": in_service,
     }
 
-    def talk(connection: Connection, tell: Tell) -> BoardCheck:
+
+def _answers(request: dict[str, Any], kind: type[Found], hosts: Sequence[str], progress: Progress) -> tuple[Answer[Found], ...]:
+    check_hosts(hosts)
+
+    def talk(connection: Connection, tell: Tell) -> Found:
         code, printed, last = converse(connection, request, {}, tell)
         if code not in _JUDGED or not printed.strip():
-            raise EdgeCnnError(last.removeprefix("edgecnn: ") or f"edgecnn {command} ended there with code {code}")
+            raise EdgeCnnError(last.removeprefix("edgecnn: ") or f"edgecnn {request['command']} ended there with code {code}")
         try:
-            found = from_json(kind, printed, "its result")
+            return from_json(kind, printed, "its result")
         except ArtifactError as error:
             raise not_understood() from error
-        return replace(BoardCheck(connection.host, None), **{name: found})
 
-    answers = side_by_side(hosts, talk, progress.say)
-    return BoardChecks(SCHEMA, tuple(item.value or BoardCheck(item.host, item.error) for item in answers))
+    return side_by_side(hosts, talk, progress.say)

@@ -38,9 +38,16 @@ from edgecnn.edge.runtimes.installed import is_installed, runtimes_of
 
 @dataclass(frozen=True, repr=False)
 class Examination(Result):
-    """All findings in order."""
+    """What was found.
+
+    Attributes:
+        findings: All findings in order.
+        runtimes: Names of the runtimes that are installed and suit the CPU, as `bench` takes them; not those of which an import
+            was tried and failed.
+    """
 
     findings: tuple[Finding, ...]
+    runtimes: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per finding."""
@@ -89,13 +96,13 @@ def _examined(models: ModelFolder | None, signature: str | None, root: Path, run
     rows = matching(facts)
     findings = _with_known(findings, rows)
     bad = {finding.name for finding in findings if finding.status == PROBLEM}
-    good = [row for row in RUNTIMES.values() if row.package.name in installed and row.package.name not in bad]
-    runnable = {model_format for row in good for model_format in row.formats}
+    good = [row for row in RUNTIMES.values() if row.package.is_installed and row.package.name not in bad]
+    runnable = {model_format for row in good if not row.by_name for model_format in row.formats}
     if models:
         for name in files:
             findings += file_findings(models, name, signature, facts, seen=rows, runnable=runnable)
         findings += [*program_findings(models), *bench_findings(models, machine)]
-    return Examination(tuple(findings))
+    return Examination(tuple(findings), tuple(row.name for row in good if not row.cpu or row.cpu in facts.get("cpu", ())))
 
 
 def _files(models: ModelFolder) -> list[str]:

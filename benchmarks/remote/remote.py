@@ -93,20 +93,6 @@ def unreachable(hosts: Sequence[str], say: Tell = lambda text: None) -> dict[str
     return {device.host: device.error for device in tried if device.error is not None}
 
 
-def require_edgecnn(host: str, version: str, mend: str) -> None:
-    """Connect to a device, and check that it has this version of edgecnn; `mend` is the command that installs it there.
-
-    Raises:
-        ConfigError: If the host name is invalid.
-        EdgeCnnError: If it can't be reached, or has another edgecnn or none.
-    """
-    check_hosts([host])
-    request = {"do": "has_edgecnn", "version": version, "mend": mend}
-    (found,) = side_by_side([host], lambda connection, tell: converse(connection, request, {}, tell), lambda text: None)
-    if found.error is not None:
-        raise EdgeCnnError(f"{host}: {found.error}")
-
-
 def parsed(printed: str) -> Report:
     """Return the result that a device printed.
 

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from edgecnn.benchmarks.remote.install import running_version
-from edgecnn.benchmarks.remote.remote import require_edgecnn
+from edgecnn.benchmarks.deploy.checks import runtimes_on
 from edgecnn.benchmarks.runners.emulated import CORES, Emulated
 from edgecnn.benchmarks.runners.timed import Here, OverSsh, installed_by
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.formats import FORMATS, RUNTIMES
 from edgecnn.edge.result import Progress
-from edgecnn.edge.runtimes.installed import installed_runtime, runtimes_of
+from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for, runtimes_of
 
 HERE = "here"
 TUNE_SECONDS = 120.0
@@ -32,7 +31,7 @@ def runner_of(
 
     Raises:
         ConfigError: As in `require_runner`.
-        EdgeCnnError: If the host can't be reached, or has no edgecnn of this version.
+        EdgeCnnError: If the host can't be reached, or has no edgecnn of this version or lacks a runtime.
         MissingDependency: If this machine can't emulate the core, or does not have the runtime.
     """
     require_runner(where, seconds, formats, runtime)
@@ -45,7 +44,11 @@ def runner_of(
         emulated.prepare()
         return emulated
     progress.say(f"{where}: connecting")
-    require_edgecnn(where, running_version(), installed_by(where))
+    there, mend = runtimes_on(where, installed_by(where)), installed_by(where)
+    for model_format in formats:
+        named = runtime_for(model_format, runtime)
+        if not set(there) & ({named} if named else {row.name for row in runtimes_of(model_format)}):
+            raise EdgeCnnError(f"{where} has no {named or f'runtime for {FORMATS[model_format].title} files'}: type {mend}")
     return OverSsh(where, test, seconds, runtime)
 
 

@@ -89,7 +89,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         GateFailed: If a quantized file can't be made accurate enough, or no threshold is shown to hold: nothing is written.
         MissingDependency: If a package of the train extra is missing.
     """
-    source = model if isinstance(model, ModelFile) else read_source(model, trust)
+    source = model if isinstance(model, ModelFile) else read_source(model, trust, on_step)
     config.require_made_of(source.format, source.path)
     runtime = runtime or open_source(source, trust)
     if interface and not interface.class_names:

@@ -1,5 +1,6 @@
 """The float model that an export is made of: a Keras model, or a float .tflite or .onnx file from elsewhere."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -14,11 +15,12 @@ from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.sandbox.unverified import run_in_child
 
 
-def read_source(path: Path, trust: tuple[str, ...] = ()) -> ModelFile:
+def read_source(path: Path, trust: tuple[str, ...], on_step: Callable[[str], None]) -> ModelFile:
     """Read the float model that is to be exported.
 
     What its format's importer makes of a file from elsewhere has its bytes: an .onnx file gets the weights that it keeps in
-    others beside it, a file of Keras 2 becomes one of Keras 3, with the modules in `trust`.
+    others beside it, a file of Keras 2 becomes one of Keras 3, with the modules in `trust`. `on_step` gets a line for each
+    change.
 
     Raises:
         ArtifactError: As in `read_model`, and if it can't be imported.
@@ -41,14 +43,17 @@ def read_source(path: Path, trust: tuple[str, ...] = ()) -> ModelFile:
             )
         if row.importer and model.manifest is None:
             call = partial(_imported, row.importer, model.data, path, trust)
-            model = replace(model, data=run_in_child(call, str(path), len(model.data)))
+            data, changes = run_in_child(call, str(path), len(model.data))
+            for change in changes:
+                on_step(f"{path}: {change}")
+            model = replace(model, data=data)
         return model
     sources = " or ".join(name for name, other in FORMATS.items() if name in other.sources or not other.on_device)
     raise ConfigError(f"{path} can't be exported, since no other format is made of {row.title}: name a {sources} file")
 
 
-def _imported(module: str, data: bytes, path: Path, trust: tuple[str, ...]) -> bytes:
-    found: bytes = import_module(module).imported(data, path, trust)
+def _imported(module: str, data: bytes, path: Path, trust: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
+    found: tuple[bytes, tuple[str, ...]] = import_module(module).imported(data, path, trust)
     return found
 
 

@@ -22,8 +22,10 @@ from edgecnn.edge.native_output import quiet
 _LAYERS = ("BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum", "MatMul")
 
 
-def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
-    """Return a .keras file of Keras 3 that computes what a file of Keras 2 does; one of Keras 3 is returned as it is.
+def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> tuple[bytes, tuple[str, ...]]:
+    """Return a .keras file of Keras 3 that computes what a file of Keras 2 does, and a clause that says so.
+
+    A file of Keras 3 is returned as it is.
 
     The same file gives the same bytes, so that what is exported of it later goes with what was exported of it before. They
     record its hash and the version of Keras that wrote it. See `edgecnn.convert.export.source`; call it in a child.
@@ -34,14 +36,15 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
         MissingDependency: If TensorFlow is not installed.
     """
     if is_of_keras_3(data):
-        return data
+        return data, ()
     written = read_written(data, str(path))
     model = load_from_bytes(data, str(path), trust)
     with libraries_folder() as folder:
         file = folder / MODEL_NAME
         with quiet():
             model.save(str(file))
-        return _reproducible(file.read_bytes(), {"keras_version": written.keras, "sha256": sha256(data)})
+        made = _reproducible(file.read_bytes(), {"keras_version": written.keras, "sha256": sha256(data)})
+    return made, (f"Keras {written.keras} wrote it, and it is written anew as a file of Keras 3",)
 
 
 def _reproducible(data: bytes, converted: dict[str, str]) -> bytes:

@@ -24,20 +24,19 @@ _LEAST_RUN = 7
 _AXES = 4  # Of a batch of images.
 
 
-def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
-    """Return an .onnx file with all its weights inside; PyTorch's exporter keeps them in another file.
+def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> tuple[bytes, tuple[str, ...]]:
+    """Return an .onnx file as an export needs it, and what was changed, one clause each.
 
-    These files must be plain ones beside `path`. A file of an opset before 7 becomes one of a later opset, and one of several
-    images at a time becomes one of any number, if it can. See `edgecnn.convert.export.source`.
+    Weights that PyTorch's exporter keeps in other files, which must be plain ones beside `path`, are put inside. A file of an
+    opset before 7 becomes one of a later opset, and one of several images at a time becomes one of any number, if it can. See
+    `edgecnn.convert.export.source`.
 
     Raises:
-        ArtifactError: If one is elsewhere or missing, or has too few bytes.
+        ArtifactError: If such a file is elsewhere or missing, or has too few bytes.
         MissingDependency: If onnx is not installed.
     """
     with parsing(f"{path} can't be read as an ONNX model", "copy it again"):
         names = external_names(data)
-    if not names:
-        return _of_any_batch(_of_known_opset(data))
     for name in names:
         beside = path.parent / name
         if name != Path(name).name or beside.is_symlink() or not beside.is_file():
@@ -45,19 +44,22 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
                 f"{path} keeps its weights in {name}, which is no file beside it: copy both into one folder, or write the "
                 "model whole with onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
             )
-    whole = _made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}")
-    return _of_any_batch(_of_known_opset(whole))
-
-
-def _of_known_opset(data: bytes) -> bytes:
-    """Return a file whose opset is too old for ONNX Runtime as one of a later opset, and any other file as it is."""
+    changes = []
+    if names:
+        data = _made(lambda onnx: onnx.load(str(path)), f"read {path} and {', '.join(names)}")
+        changes.append(f"its weights in {', '.join(names)} are put inside")
     with suppress(Exception):  # What opens the file says what is wrong with it.
         import onnx
 
         model = onnx.load_from_string(data)
-        if _opset(model) < _LEAST_RUN:
-            return bytes(_raised(model, _LEAST_OPSET).SerializeToString())
-    return data
+        if (opset := _opset(model)) < _LEAST_RUN:
+            model = _raised(model, _LEAST_OPSET)
+            data = bytes(model.SerializeToString())
+            changes.append(f"ONNX Runtime can't run its opset {opset}, so it is raised to {_LEAST_OPSET}")
+        if whole := _of_any_batch(model, data):
+            data = whole
+            changes.append("it takes several images at a time, and is made to take any number: its answers stay the same")
+    return data, tuple(changes)
 
 
 def _opset(model: Any) -> int:
@@ -70,41 +72,38 @@ def _raised(model: Any, opset: int) -> Any:
     return version_converter.convert_version(model, opset)
 
 
-def _of_any_batch(data: bytes) -> bytes:
-    """Return a file that takes several images at a time, no more and no less, as one that takes any number.
+def _of_any_batch(model: Any, data: bytes) -> bytes | None:
+    """Return a model that takes several images at a time, no more and no less, as a file that takes any number.
 
-    So PyTorch writes a model with its example's batch. The bytes stay as they are if there is no such batch, or if the answers
-    to as many pictures of noise, one at a time, are not the same.
+    So PyTorch writes a model with its example's batch. None if there is no such batch, or if the answers to as many pictures of
+    noise, one at a time, are not those of `data`, the model's file.
     """
-    with suppress(Exception):  # What opens the file says what is wrong with it.
-        import onnx
+    import onnx
 
-        model = onnx.load_from_string(data)
-        graph = model.graph
-        constants = {value.name: value for value in graph.initializer}
-        (entry,) = (value for value in graph.input if value.name not in constants)
-        (output,) = graph.output
-        sizes, columns = (value.type.tensor_type.shape.dim for value in (entry, output))
-        count = sizes[0].dim_value
-        if len(sizes) != _AXES or count < 2 or columns[0].dim_value != count:
-            return data
-        shape = [size.dim_value for size in sizes]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
-        images = np.random.default_rng(0).uniform(0, 1 if dtype.kind == "f" else 256, shape).astype(dtype)
-        expected = _answers(data, entry.name, [images])
-        for first in (sizes[0], columns[0]):
-            first.dim_param = "batch"
-        del graph.value_info[:]
-        constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
-        for name in {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[1] in constants}:
-            to = onnx.numpy_helper.to_array(constants[name]).copy()
-            if to[0] == count:
-                to[0] = 0  # As many as come in.
-                constants[name].CopyFrom(onnx.numpy_helper.from_array(to, constants[name].name))
-        found = bytes(model.SerializeToString())
-        if np.allclose(_answers(found, entry.name, images[:, np.newaxis]), expected, rtol=1e-4, atol=1e-5):
-            return found
-    return data
+    graph = model.graph
+    constants = {value.name: value for value in graph.initializer}
+    (entry,) = (value for value in graph.input if value.name not in constants)
+    (output,) = graph.output
+    sizes, columns = (value.type.tensor_type.shape.dim for value in (entry, output))
+    count = sizes[0].dim_value
+    if len(sizes) != _AXES or count < 2 or columns[0].dim_value != count:
+        return None
+    shape = [size.dim_value for size in sizes]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
+    images = np.random.default_rng(0).uniform(0, 1 if dtype.kind == "f" else 256, shape).astype(dtype)
+    expected = _answers(data, entry.name, [images])
+    for first in (sizes[0], columns[0]):
+        first.dim_param = "batch"
+    del graph.value_info[:]
+    constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    for name in {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[1] in constants}:
+        to = onnx.numpy_helper.to_array(constants[name]).copy()
+        if to[0] == count:
+            to[0] = 0  # As many as come in.
+            constants[name].CopyFrom(onnx.numpy_helper.from_array(to, constants[name].name))
+    found = bytes(model.SerializeToString())
+    same = np.allclose(_answers(found, entry.name, images[:, np.newaxis]), expected, rtol=1e-4, atol=1e-5)
+    return found if same else None
 
 
 def _answers(data: bytes, entry: str, calls: Iterable[NDArray[Any]]) -> NDArray[Any]:

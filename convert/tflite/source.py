@@ -18,13 +18,13 @@ from edgecnn.edge.manifest import Preprocessing
 _LAYERS = ("BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
-def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> bytes:
-    """Return the file as it is, once the tools of an export have survived it. See `edgecnn.convert.export.source`."""
+def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> tuple[bytes, tuple[str, ...]]:
+    """Return the file, unchanged, once the tools of an export have survived it. See `edgecnn.convert.export.source`."""
     with suppress(Exception):  # An export says in its turn what is wrong with it; a crash is what this child is for.
         float32 = with_short_names(data)
         entry = open_tflite(float32).get_input_details()[0]
         quantize_tflite(float32, "int8", calibrate_tflite(float32, np.zeros(entry["shape"], entry["dtype"])))
-    return data
+    return data, ()
 
 
 def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:

@@ -59,6 +59,8 @@ class Prediction(NamedTuple):
         probabilities: float32 (n, classes).
         runtime: Package and version that ran, for example `ai-edge-litert 2.3.0`.
         accepted: bool (n,), whether each answer reaches the file's threshold; None for a file without one.
+        doubts: For each picture of any size, one sentence on why something else may have been read than was meant, or None if
+            it was clear; empty for arrays, which are classified as they are.
     """
 
     class_indices: NDArray[np.int64]
@@ -66,6 +68,7 @@ class Prediction(NamedTuple):
     probabilities: Floats
     runtime: str
     accepted: Bools | None = None
+    doubts: tuple[str | None, ...] = ()
 
 
 class Classifier:
@@ -207,9 +210,9 @@ class Classifier:
                     raise self.cannot_run(error) from error
                 accepted = None if self.threshold is None else accepts(self.threshold, found, None)
                 # A NamedTuple's constructor is a Python function around this.
-                return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text, accepted))
+                return tuple.__new__(Prediction, (index, (label,), found, self.runtime_text, accepted, ()))
         if not isinstance(images, np.ndarray):
-            images = self._fitted(images)
+            return self._of_pictures(list(images) if isinstance(images, (list, tuple)) else [images])
         batch = images[np.newaxis] if images.ndim == 3 else images
         probabilities, tops = self.outputs(batch)
         indices = probabilities.argmax(axis=1).astype(np.int64)  # A 32-bit board counts in int32.
@@ -295,16 +298,20 @@ class Classifier:
         step = max(1, self.batch or 1)
         return [call.copy() for call in self._calls(self.inputs(images), step)]
 
-    def _fitted(self, pictures: "Picture | Sequence[Picture]") -> Images:
-        """Return pictures as images (n, h, w, c)."""
-        from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415 - An application with arrays needs none.
+    def _of_pictures(self, pictures: list[Any]) -> Prediction:
+        from edgecnn.edge.inference.pictures import fitted_picture, title_of  # noqa: PLC0415 - An application with arrays needs none.
 
-        several: list[Any] = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
-        if any(isinstance(item, np.ndarray) for item in several):
+        if any(isinstance(item, np.ndarray) for item in pictures):
             raise ValueError("images must be one array or pictures, got a list of arrays: stack them with numpy.stack")
-        if not several:
-            return np.empty((0, *self.shape), np.uint8)
-        return np.stack([fitted_picture(picture, self.shape, self.preprocessing) for picture in several])
+        if not pictures:
+            return self.predict(np.empty((0, *self.shape), np.uint8))
+        names = [title_of(picture, place) for place, picture in enumerate(pictures)]
+        rule = self.shape, self.preprocessing
+        fitted = [fitted_picture(picture, *rule, name) for picture, name in zip(pictures, names, strict=True)]
+        found = self.predict(np.stack([picture.image for picture in fitted]))
+        surest = found.probabilities.max(axis=1).tolist()
+        doubts = (picture.doubt_of(*rest) for picture, *rest in zip(fitted, surest, names, strict=True))
+        return found._replace(doubts=tuple(doubts))
 
     def _chunk(self, images: Images) -> tuple[Floats, Floats | None]:
         """Return `outputs` of as many images as one part has."""

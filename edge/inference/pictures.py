@@ -3,15 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.digit import UNSTATED, Polarity
+from edgecnn.edge.data.digit import Polarity, unsure
 from edgecnn.edge.data.image_file import fit_image, pil_pixels, read_image
 from edgecnn.edge.errors import ArtifactError, ConfigError
-from edgecnn.edge.manifest import Preprocessing
+from edgecnn.edge.manifest import Preprocessing, Side
 from edgecnn.edge.model.preprocess import Images
 
 if TYPE_CHECKING:
@@ -24,27 +24,60 @@ Picture: TypeAlias = Union[str, Path, BinaryIO, "Image"]
 _MOST_BYTES = 2**30
 
 
+class FittedPicture(NamedTuple):
+    """A picture as a model's image.
+
+    Attributes:
+        image: uint8 (h, w, c).
+        doubt: One sentence on why something else may have been read than was meant, or None.
+        box: What of the picture was taken for a digit: left, top, right and bottom, 0 to 1; None if none was looked for.
+    """
+
+    image: Images
+    doubt: str | None = None
+    box: tuple[float, ...] | None = None
+
+    def doubt_of(self, probability: float, name: str) -> str | None:
+        """Return the doubt about the picture, or about a digit whose most probable class has this probability, 0 to 1."""
+        return self.doubt or (unsure(name, probability) if self.box else None)
+
+
 def fitted_picture(
     picture: "Picture | NDArray[Any]",
     shape: tuple[int, int, int],
     preprocessing: Preprocessing,
     name: str = "the picture",
-    polarity: Polarity = UNSTATED,
-) -> Images:
-    """Return a picture as uint8 (h, w, c), by the rule that `edgecnn.edge.data.image_file.read_image` applies to files.
+    background: Side | None = None,
+    can_be_stated: bool = False,
+) -> FittedPicture:
+    """Return a picture fitted by the rule that `edgecnn.edge.data.image_file.read_image` applies to files.
 
     Args:
         picture: The path of an image file, an open one, a PIL image, or an array uint8 (height, width, 1 or 3), colours as RGB.
         shape: (h, w, c) of the model's images, c being 1 or 3.
         preprocessing: Preprocessing of the model.
         name: Name for messages of a picture without a path.
-        polarity: Known light and dark of the picture.
+        background: The background of the picture's digit, where somebody stated it. Default: it is looked for.
+        can_be_stated: Whether whoever reads the doubt can state the background.
 
     Raises:
         ArtifactError: If a file is missing or is not an image, or it shows nothing.
         MissingDependency: If Pillow is not installed.
         ValueError: If an array has another dtype or shape.
     """
+    doubts, boxes = list[str](), list[tuple[float, ...]]()
+    polarity = Polarity(background, doubts.append, boxes.append, can_be_stated)
+    image = _fitted(picture, shape, preprocessing, name, polarity)
+    return FittedPicture(image, doubts[0] if doubts else None, boxes[0] if boxes else None)
+
+
+def _fitted(
+    picture: "Picture | NDArray[Any]",
+    shape: tuple[int, int, int],
+    preprocessing: Preprocessing,
+    name: str,
+    polarity: Polarity,
+) -> Images:
     if isinstance(picture, (str, Path)):
         return read_image(Path(picture), shape, preprocessing, polarity)
     if isinstance(picture, np.ndarray):

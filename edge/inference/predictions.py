@@ -1,7 +1,7 @@
 """Predictions for named images, for people and machines."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.data.digit import Polarity, unsure
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.pictures import Picture, fitted_picture, image_files, title_of
+from edgecnn.edge.inference.pictures import FittedPicture, Picture, fitted_picture, image_files, title_of
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import unrecorded
@@ -107,13 +106,11 @@ class Unreadable(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """An image to classify: uint8 (h, w, c), its name, its true label if known, doubts, and whether a digit was looked for."""
+    """An image to classify, its name, and its true label if known."""
 
-    image: Images
+    picture: FittedPicture
     name: str
     label: str | None = None
-    doubt: str | None = None
-    of_digit: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,16 +185,15 @@ def chosen_pictures(
         if folder:
             several = image_files(folder)
         for picture in several:
-            title, doubts, boxes = title_of(picture, place), list[str](), list[tuple[float, ...]]()
-            polarity = Polarity(background, doubts.append, boxes.append)
+            title = title_of(picture, place)
             inside = picture.relative_to(folder).parts[:-1] if folder and isinstance(picture, Path) else ()
             try:
-                image = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, polarity)
+                found = fitted_picture(picture, classifier.shape, classifier.preprocessing, title, background, True)
             except ArtifactError as error:
                 yield Unreadable(title, error)
             else:
                 label = inside[0] if inside and inside[0] in classes else None
-                yield Chosen(image, title, label, doubts[0] if doubts else None, bool(boxes))
+                yield Chosen(found, title, label)
 
 
 def _known_classes(classifier: Classifier) -> frozenset[str]:
@@ -218,17 +214,20 @@ def chosen_test_images(test: "Split", indices: Sequence[int], classifier: Classi
             raise ConfigError(f"{field('indices')}={number} is out of range: the test images are 0 to {len(test.labels) - 1}")
         label = int(test.labels[number])
         known = classifier.class_names[label] if label < len(classifier.class_names) else str(label)
-        chosen.append(Chosen(test.images([number])[0], f"test image {number}", known))
+        chosen.append(Chosen(FittedPicture(test.images([number])[0]), f"test image {number}", known))
     return chosen
 
 
-def read_image(picture: "Picture | NDArray[Any]", classifier: Classifier) -> Images:
+def read_image(
+    picture: "Picture | NDArray[Any]", classifier: Classifier, on_doubt: Callable[[str], Any] = lambda doubt: None
+) -> Images:
     """Turn a picture of any size into an image for a classifier, by the rule that fitted its training images.
 
     Args:
         picture: The path of a PNG or JPEG file, such a file opened in binary mode, a PIL image, or a uint8 array
             (height, width, 1 or 3), colours as RGB, such as a camera's.
         classifier: The classifier that will receive it.
+        on_doubt: Gets one sentence if something else may have been read than was meant, as of several digits.
 
     Returns:
         uint8 (h, w, c), which is `classifier.shape`.
@@ -238,7 +237,10 @@ def read_image(picture: "Picture | NDArray[Any]", classifier: Classifier) -> Ima
         MissingDependency: If Pillow is not installed.
         ValueError: If an array has another dtype or shape.
     """
-    return fitted_picture(picture, classifier.shape, classifier.preprocessing)
+    found = fitted_picture(picture, classifier.shape, classifier.preprocessing)
+    if found.doubt:
+        on_doubt(found.doubt)
+    return found.image
 
 
 def predict_images(
@@ -258,13 +260,13 @@ def predict_images(
         chunk = [item for item in part if isinstance(item, Chosen)]
         if not chunk:
             continue
-        prediction = classifier.predict(np.stack([item.image for item in chunk]))
+        prediction = classifier.predict(np.stack([item.picture.image for item in chunk]))
         sure = [None] * len(chunk) if prediction.accepted is None else prediction.accepted.tolist()
         for item, label, row, accepted in zip(chunk, prediction.labels, prediction.probabilities, sure, strict=True):
             by_label = dict(zip(classifier.class_names, map(float, row), strict=True))
-            doubt = item.doubt or (unsure(item.name, by_label[label]) if item.of_digit else None)
+            doubt = item.picture.doubt_of(by_label[label], item.name)
             found.append(PredictedImage(item.name, item.label, label, by_label, doubt, accepted))
-        pixels += [item.image for item in chunk] if keep_pixels else []
+        pixels += [item.picture.image for item in chunk] if keep_pixels else []
     if len(failed) == 1 and not found:
         raise failed[0].error
     if failed and not found:

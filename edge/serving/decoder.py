@@ -27,6 +27,7 @@ from edgecnn.edge.sandbox.unverified import limit_memory, limit_time
 from edgecnn.edge.serving.logs import log
 
 if TYPE_CHECKING:
+    from edgecnn.edge.inference.pictures import FittedPicture
     from edgecnn.edge.manifest import Preprocessing
     from edgecnn.edge.model.preprocess import Images
 
@@ -73,20 +74,6 @@ class TakesLong(ArtifactError):
     """A picture took longer than the decoder's time limit."""
 
 
-class FittedPicture(NamedTuple):
-    """A picture as a model's image.
-
-    Attributes:
-        image: uint8 (h, w, c).
-        doubt: What may be wrong with it, or None.
-        box: What of the picture was taken for a digit: left, top, right and bottom, 0 to 1; None if none was looked for.
-    """
-
-    image: "Images"
-    doubt: str | None
-    box: tuple[float, ...] | None = None
-
-
 class Decoder:
     """A child process that turns pictures into images, one at a time. It starts while its parent imports and loads models."""
 
@@ -102,7 +89,7 @@ class Decoder:
         self._child = self._started()
         self._spare: Child | None = None
 
-    def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
+    def decode(self, picture: bytes, rule: Rule) -> "FittedPicture":
         """Return the bytes of an image file as an image, fitted by a rule.
 
         Raises:
@@ -142,8 +129,10 @@ class Decoder:
             self._spare = self._started()
         return code
 
-    def _exchange(self, picture: bytes, rule: Rule) -> FittedPicture:
+    def _exchange(self, picture: bytes, rule: Rule) -> "FittedPicture":
         import numpy as np  # noqa: PLC0415 - See above.
+
+        from edgecnn.edge.inference.pictures import FittedPicture  # noqa: PLC0415
 
         child, pickled = self._child, _pickled(rule)
         child.send(_ASKED.pack(len(pickled), len(picture)) + pickled)
@@ -179,15 +168,11 @@ def _log_lines(stream: BinaryIO) -> None:
             log(f"the process that decodes pictures: {line.decode(errors='replace').rstrip()}")
 
 
-def fitted(picture: "BinaryIO | Images", rule: Rule, name: str) -> FittedPicture:
+def fitted(picture: "BinaryIO | Images", rule: Rule, name: str) -> "FittedPicture":
     """Return an image file or an array as a model's image. Arguments and errors are those of `fitted_picture`."""
-    from edgecnn.edge.data.digit import Polarity  # noqa: PLC0415 - See above.
-    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415
+    from edgecnn.edge.inference.pictures import fitted_picture  # noqa: PLC0415 - See above.
 
-    doubts, boxes = list[str](), list[tuple[float, ...]]()
-    told = Polarity(None, doubts.append, boxes.append, can_be_stated=False)
-    image = fitted_picture(picture, rule.shape, rule.preprocessing, name, told)
-    return FittedPicture(image, doubts[0] if doubts else None, boxes[0] if boxes else None)
+    return fitted_picture(picture, rule.shape, rule.preprocessing, name)
 
 
 def require_few_parts(picture: bytes) -> None:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from edgecnn.edge.data.digit import unsure
 from edgecnn.edge.errors import ArtifactError, EdgeCnnError
 from edgecnn.edge.inference.classifier import Prediction
+from edgecnn.edge.inference.pictures import FittedPicture
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.serving.answered.answers import GivenAnswer
 from edgecnn.edge.serving.body import Picture
@@ -29,7 +30,6 @@ from edgecnn.edge.serving.decoder import (
     SLOW_SECONDS,
     UNNAMED,
     Decoder,
-    FittedPicture,
     Rule,
     TakesLong,
 )

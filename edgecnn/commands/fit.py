@@ -124,7 +124,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         if dataset.val is None:
             raise needs_validation("minutes", dataset)
         exporting, taken = ExportConfig((model_format,), ("int8",)), as_interface(interface, images.fit or "letterbox")
-        source = None if model is None else read_source(Path(model), ())
+        source = None if model is None else read_source(Path(model), (), progress.say)
         if source:
             taken = interface_of(source, taken)
         work = network_work(dataset, exporting, False, Path(out), taken, progress)

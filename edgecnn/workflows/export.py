@@ -143,7 +143,7 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         )
     if tune.where is not None and "int8" not in config.precisions:
         raise ConfigError(f"{field('tune')} makes int8 files: add {field('precisions')}=int8")
-    source = read_source(path_of(model), tuple(usage.trust))
+    source = read_source(path_of(model), tuple(usage.trust), progress.say)
     config.require_made_of(source.format, source.path)
     progress.say(f"{source.path}: loading")
     said = taken = usage.interface_for(source, progress)

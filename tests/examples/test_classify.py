@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -140,6 +141,21 @@ def test_a_broken_image_is_reported_counted_and_skipped_and_a_name_that_is_no_te
     assert "bar-3-0" not in ended.stdout
     assert "bar-4-1" in ended.stdout
     assert "5 frames, 1 skipped" in ended.stdout
+
+
+def test_a_digit_that_touches_the_border_is_answered_with_a_warning(model: Path, frames: Path) -> None:
+    page = np.full((280, 280), 240, np.uint8)
+    page[0:180, 130:150] = 20
+    Image.fromarray(page).save(frames / "bar-9-cut.png")
+    page[0:40] = 240
+    Image.fromarray(page).save(frames / "bar-9-whole.png")
+    ended = run(model, frames)
+    assert ended.returncode == 0, ended.stderr
+    (warning,) = ended.stderr.splitlines()
+    assert warning.startswith(f"warning: {frames / 'bar-9-cut.png'} ")
+    assert "border" in warning
+    assert "bar-9-cut.png  " in ended.stdout
+    assert "8 frames, 0 skipped" in ended.stdout
 
 
 def test_a_reader_that_has_enough_ends_it_without_a_traceback(model: Path, frames: Path) -> None:

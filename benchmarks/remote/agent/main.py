@@ -63,19 +63,13 @@ def bench(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, st
 
 
 def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, str]:
-    """Run a command on the bundle in service. Result and errors are those of `bench`."""
+    """Run a command on the bundle in service, or without one. Result and errors are those of `bench`."""
     releases = Releases(Path.home())
-    release = releases.current()
+    release = releases.current() if request["in_service"] else None
     if release is None and request["needs_bundle"]:
         raise Failed(f"no bundle was deployed there: type {request['deploy']}")
     own = releases.program(release) if release else None
     return _run(own or find(request, [cache / "venv"], run), releases.bundle(release) if release else None, request, run)
-
-
-def has_edgecnn(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, str]:
-    """Return nothing where edgecnn is found; errors are those of `find`."""
-    find(request, [cache / "venv"], run)
-    return 0, "", ""
 
 
 def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
@@ -93,4 +87,4 @@ def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) 
     return code, printed.decode("utf-8", "replace"), said[-1]
 
 
-_ANSWERS = {"bench": bench, "has_edgecnn": has_edgecnn, "examine": examine, "deploy": deploy, "rollback": rollback}
+_ANSWERS = {"bench": bench, "examine": examine, "deploy": deploy, "rollback": rollback}

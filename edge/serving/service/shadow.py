@@ -12,9 +12,10 @@ import numpy as np
 
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.files import make_folder, write_bytes
+from edgecnn.edge.inference.pictures import FittedPicture
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.packages import load_pillow
-from edgecnn.edge.serving.decoder import SLOW_SECONDS, Decoder, FittedPicture, Rule, fitted
+from edgecnn.edge.serving.decoder import SLOW_SECONDS, Decoder, Rule, fitted
 from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.models import LoadedFile, Models
 

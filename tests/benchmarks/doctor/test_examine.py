@@ -12,7 +12,7 @@ from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
 from edgecnn.edge.packages import install_command
-from tests.benchmarks.doctor.examined import board, finding, findings, no_tool
+from tests.benchmarks.doctor.examined import Fake, board, finding, findings, no_tool
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,22 @@ def test_throttling_now_is_worse_than_before(
 def test_this_pythons_word_size_is_told(only: Callable[..., None]) -> None:
     only()
     assert finding(examine(), "system").text.endswith(f"{8 * struct.calcsize('P')}-bit Python")
+
+
+@pytest.mark.parametrize(("name", "fp16"), [("raspberry-pi-4", False), ("raspberry-pi-5", True)])
+def test_the_runtimes_that_are_installed_and_suit_the_cpu_are_named(
+    name: str, fp16: bool, tmp_path: Path, only: Callable[..., None]
+) -> None:
+    root = board(tmp_path, name)
+    only()
+    assert examine(root=root, run=no_tool).runtimes == ()
+    only("ai_edge_litert", "onnxruntime")
+    assert examine(root=root, run=no_tool).runtimes == ("litert", *(["litert-fp16"] if fp16 else []), "onnxruntime")
+
+
+def test_a_runtime_that_can_not_be_imported_is_not_named(fake: Fake) -> None:
+    fake("ai-edge-litert", "2.3.0", "raise ImportError('numpy is too new')")
+    assert examine(root=Path("/nowhere"), run=no_tool).runtimes == ()
 
 
 def test_where_nothing_runs_tflite_files_no_command_is_given(

@@ -16,7 +16,7 @@ from edgecnn.edge.runtimes import installed
 
 
 def test_each_kind_of_machine_has_its_runner(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "require_edgecnn", lambda host, version, mend: None)
+    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("onnxruntime",))
     monkeypatch.setattr(Emulated, "prepare", lambda self: None)
     for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
         found = runner_of(where, 60, test_split, SILENT, ("onnx",), "onnxruntime")
@@ -51,6 +51,19 @@ def test_what_names_no_machine_is_refused(where: str, seconds: float, part: str,
 def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetched(test_split: Split) -> None:
     with pytest.raises(ConfigError, match=r"tune_runtime=openvino.*not installed on emulated"):
         runner_of("cortex-a53", 60, test_split, SILENT, ("tflite", "onnx"), "openvino")
+
+
+@pytest.mark.parametrize(
+    ("formats", "runtime", "part"),
+    [(("onnx", "tflite"), None, "runtime for TFLite files"), (("tflite",), "litert-fp16", "litert-fp16")],
+)
+def test_a_board_without_the_runtime_is_refused_before_anything_is_converted(
+    formats: tuple[str, ...], runtime: str | None, part: str, test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("onnxruntime", "openvino"))
+    assert isinstance(runner_of("pi4.local", 60, test_split, SILENT, ("onnx",)), OverSsh)
+    with pytest.raises(EdgeCnnError, match=f"pi4.local has no {part}: type edgecnn bench .*--install"):
+        runner_of("pi4.local", 60, test_split, SILENT, formats, runtime)
 
 
 @pytest.mark.workstation("needs an ssh client")

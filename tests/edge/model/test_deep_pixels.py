@@ -110,7 +110,7 @@ def test_black_is_black_on_any_scale(values: NDArray[Any], tmp_path: Path) -> No
 
 
 def test_a_picture_in_memory_takes_the_same_way() -> None:
-    assert np.array_equal(fitted_picture(Image.fromarray(FLOAT / 255), SHAPE, PLAIN)[..., 0], BAR)
+    assert np.array_equal(fitted_picture(Image.fromarray(FLOAT / 255), SHAPE, PLAIN).image[..., 0], BAR)
     with pytest.raises(ArtifactError, match=r"the picture .*0 to 1020"):
         fitted_picture(Image.fromarray(WHOLE * 4), SHAPE, PLAIN)
     assert np.array_equal(fit_image(BAR[..., np.newaxis], SHAPE, PLAIN)[..., 0], BAR)

@@ -12,10 +12,11 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from edgecnn.edge.inference.classifier import Prediction
+from edgecnn.edge.inference.pictures import FittedPicture
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.serving import engine as module
 from edgecnn.edge.serving.body import Picture
-from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, FittedPicture, Rule, TakesLong
+from edgecnn.edge.serving.decoder import QUICK_SECONDS, UNNAMED, Decoder, Rule, TakesLong
 from edgecnn.edge.serving.engine import Asked, Engine, Origin
 from edgecnn.edge.serving.metrics import Metrics
 
@@ -32,7 +33,7 @@ class _Decoder:
 
     def decode(self, picture: bytes, rule: Rule) -> FittedPicture:
         self._decode(self._seconds, picture)
-        return FittedPicture(np.zeros(rule.shape, np.uint8), None)
+        return FittedPicture(np.zeros(rule.shape, np.uint8))
 
     def close(self) -> None:
         pass
@@ -119,6 +120,6 @@ def test_files_that_are_replaced_during_an_answer_are_not_compared_with_their_su
     asked = Asked(cast(Any, (file("old.tflite", 0, 1), file("int8.tflite", 1, 0))), "old.tflite", 1, pixels=False)
     successors = SimpleNamespace(reference="int8.tflite")
     engine = Engine(cast(Any, successors), cast(Decoder, _Decoder(1, lambda *_: None)), 64, Metrics())
-    answered = engine.answered({RULE: FittedPicture(np.zeros(RULE.shape, np.uint8), None)}, asked)
+    answered = engine.answered({RULE: FittedPicture(np.zeros(RULE.shape, np.uint8))}, asked)
     engine.close()
     assert [answer["agrees"] for answer in answered["answers"]] == [None, False]

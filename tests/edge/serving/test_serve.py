@@ -210,7 +210,7 @@ def compare_with_each_alone(files: tuple[Path, ...], path: Path, reply: Any) -> 
         expected = alone.predict([path]).probabilities[0]
         assert answer["file"] == file.name
         assert [ranked["probability"] for ranked in answer["top"]] == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
-        image = fitted_picture(path, alone.shape, alone.preprocessing)
+        image = fitted_picture(path, alone.shape, alone.preprocessing).image
         seen = np.frombuffer(base64.b64decode((answer["seen"] or reply["seen"])["pixels"]), np.uint8)
         assert np.array_equal(seen.reshape(image.shape), image)
     assert "border" in reply["doubt"]

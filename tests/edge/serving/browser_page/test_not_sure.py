@@ -7,12 +7,13 @@ import pytest
 
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.inference.pictures import FittedPicture
 from edgecnn.edge.model_folder import ModelFolder
 from tests.edge.inference.thresholds import with_threshold
 
 pytest.importorskip("starlette", reason="the serve extra is not installed")
 
-from edgecnn.edge.serving.decoder import Decoder, FittedPicture
+from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.export_page import WebRuntime, write_page
 from edgecnn.edge.serving.metrics import Metrics
@@ -30,7 +31,7 @@ def test_an_answer_says_whether_it_is_accepted_and_by_what(
     decoder = Decoder(1)
     engine = Engine(models, decoder, 4, Metrics())
     try:
-        picture = FittedPicture(test_split.images([5])[0], None)
+        picture = FittedPicture(test_split.images([5])[0])
         found = engine.answered({models.files[0].rule: picture}, Asked(models.files, None, 1, pixels=False))
     finally:
         engine.close()

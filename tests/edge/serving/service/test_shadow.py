@@ -15,8 +15,9 @@ from PIL import Image
 
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Prediction
+from edgecnn.edge.inference.pictures import FittedPicture
 from edgecnn.edge.manifest import Preprocessing
-from edgecnn.edge.serving.decoder import FittedPicture, Rule
+from edgecnn.edge.serving.decoder import Rule
 from edgecnn.edge.serving.service import shadow as module
 from edgecnn.edge.serving.service.shadow import Kept, Shadow
 from tests.edge.serving.running import serving, watching
@@ -104,7 +105,7 @@ def shadow_of() -> Iterator[Any]:
 
 
 def offer(shadow: Shadow, *answers: tuple[str, str], source: Any = b"picture", rule: Rule = RULE) -> None:
-    image = FittedPicture(np.zeros(rule.shape, np.uint8), None)
+    image = FittedPicture(np.zeros(rule.shape, np.uint8))
     shadow.offer(source, {rule: image}, [{"file": file, "label": label} for file, label in answers])
 
 
