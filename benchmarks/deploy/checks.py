@@ -36,7 +36,7 @@ def examined_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
 
 
 def runtimes_on(host: str, mend: str) -> tuple[str, ...]:
-    """Return the names of the runtimes with which `bench --device` measures on a board; `mend` installs them there.
+    """Return the names of the runtimes that measure files on a board; `mend` installs them there.
 
     Raises:
         ConfigError: If the host name is invalid.

@@ -169,11 +169,9 @@ def models_candidates(
         candidate = candidate_of(model, openers[model.format], options.threads[0], test)
         candidates.append(replace(candidate, name=file, artifact=replace(candidate.artifact, path=file)))
         stored.append(load_reference(model.path.parent, model.manifest, test.labels))
-    first = manifests[0]
-    images = LabelledImages(test, first.dataset)
-    return CandidateSet(
-        str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored), reference_name(first)), images
-    )
+    first, names = manifests[0], {reference_name(manifest) for manifest in manifests}
+    images, named = LabelledImages(test, first.dataset), names.pop() if len(names) == 1 else "its float model"
+    return CandidateSet(str(folder), tuple(candidates), first.class_names, StoredReference(tuple(stored), named), images)
 
 
 def candidate_of(model: ModelFile, opener: Opener, threads: int, test: Split) -> Candidate:

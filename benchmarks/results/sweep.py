@@ -20,18 +20,19 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class SweptNetwork:
-    """A trained and exported network.
+    """A trained and exported network, or the file of another folder beside it.
 
     Attributes:
         filters: Numbers of filters of its three stages.
         file: Its exported file, as the report names it.
-        parameters: Number of parameters of the Keras model.
+        parameters: Number of parameters of the Keras model; of a file beside it, of that file.
         macs: Multiply-accumulates of one image, of the exported file.
-        network: Name of edgecnn's own network, for example `cnn`, or `module:function`.
+        network: Name of edgecnn's own network, for example `cnn`, or `module:function`; the folder of a file beside it.
         arguments: What it was built with besides, as `name=value`.
         val_images: Number of validation images; None without them.
         val_correct: Number of them that its file classifies right.
         qat: What training for integers gained; None if that was not asked for.
+        beside: Whether it is a file of another folder, for comparison: the sweep did not train it, and never chooses it.
     """
 
     filters: tuple[int, ...]
@@ -43,11 +44,12 @@ class SweptNetwork:
     val_images: int | None = None
     val_correct: int | None = None
     qat: Qat | None = None
+    beside: bool = False
 
     @property
     def name(self) -> str:
         """Its name in the sweep."""
-        return network_name(self.network, self.filters, self.arguments)
+        return self.network if self.beside else network_name(self.network, self.filters, self.arguments)
 
 
 def network_name(network: str, filters: Sequence[int], arguments: Sequence[str] = ()) -> str:
@@ -101,14 +103,14 @@ class SweepRow:
         size_bytes: Size of its file in bytes.
         images: Number of test images.
         correct: Number of them that the file classifies right.
-        keras_correct: Number of them that its own float Keras model classifies right.
+        keras_correct: Number of them that its own float model classifies right; that is Keras's, except for a file beside it.
         drop: Drop of accuracy from that model to the file, as a share of the images, with its 95 % interval.
         p50_ns: Median of all runs (`edgecnn.benchmarks.results.latency_summary.p50_ns`).
         ratio: Its time over the first network's, with an interval that holds for all networks at once (95 %); None for the
             first, and after a single launch.
         status: The file's verdict, as `edgecnn bench` gives it.
-        on_front: Whether no other file is at least as good in accuracy, time and size, and better in one. Accuracy is that on
-            the validation images, if there are some.
+        on_front: Whether no other trained file is at least as good in accuracy, time and size, and better in one. Accuracy is
+            that on the validation images, if there are some.
     """
 
     network: SweptNetwork
@@ -183,6 +185,11 @@ class Sweep(Result):
     report: Report | None = unrecorded(None)
     picture: Path | None = unrecorded(None)
 
+    @property
+    def trained(self) -> int:
+        """Number of networks that were trained, among which it chooses."""
+        return sum(not row.network.beside for row in self.rows)
+
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return which networks to take, and the table; `verbose` gives every reason why times are unstable."""
         text: str = rendered(self, "to_text", width, verbose)
@@ -206,7 +213,8 @@ def sweep_of(
     """
     by_file = {network.file: network for network in networks}
     validated = networks[0].val_images is not None
-    pickable = [_on_validation(point, by_file[point.name]) for point in pareto_points(report, own_references=True)]
+    points = pareto_points(report, own_references=True)
+    pickable = [_on_validation(point, by_file[point.name]) for point in points if not by_file[point.name].beside]
     on_front = {candidate.name for candidate in front(pickable)}
     rows = _rows(report, networks, on_front)
     picks = pick(pickable)
@@ -236,7 +244,7 @@ def _smallest(
     if reach is None:
         return None
     # The test images judge what validation images chose, so that it may be chosen by each file's own interval.
-    together = 1 if validated else len(rows)
+    together = 1 if validated else sum(not row.network.beside for row in rows)
     compared = {row.network.file: row.comparing for row in rows}
     low = {name: _interval(right, images, together).low for name, (images, right) in compared.items()}
     reaching = [point for point in pickable if low[point.name] >= reach]

@@ -35,11 +35,16 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
             "The validation images chose each network's epoch, the front and the networks named above; the test images chose "
             f"{less}."
         )
-    elif len(sweep.rows) > 1 and sweep.most_accurate:
+    elif sweep.trained > 1 and sweep.most_accurate:
         notes.append(
             "No validation images: the best of several was chosen on the test images that it was measured on. Expect a little "
             "less on others."
         )
+    notes += [
+        f"{row.network.name} was not trained by this sweep, and is never chosen: it may have learned the images that compare."
+        for row in sweep.rows
+        if row.network.beside
+    ]
     notes += [row.network.qat.of(row.network.name) for row in sweep.rows if row.network.qat]
     notes += [*chosen, *map(rung_text, sweep.rungs)]
     notes += unstable_lines("Unstable times, marked with !:", causes(report.noise, verbose), verbose)
@@ -66,7 +71,7 @@ def _answer(sweep: Sweep, report: Report) -> list[str]:
         lines.append(_reached(sweep, sweep.reach))
     elif sweep.reach is not None:
         found = f"{sweep.smallest} is the smallest file that is" if sweep.smallest else "No file is"
-        sure = "95 %" if len(sweep.rows) == 1 else f"95 %, of all {len(sweep.rows)} files at once"
+        sure = "95 %" if sweep.trained == 1 else f"95 %, of all {sweep.trained} files at once"
         lines.append(f"{found} shown to be right on at least {100 * sweep.reach:.2f} % ({sure}).")
     return lines
 
@@ -80,6 +85,7 @@ def _reached(sweep: Sweep, reach: float) -> str:
 
 
 def _table(sweep: Sweep, report: Report, kind: str) -> TextTable:
+    own = "float" if any(row.network.beside for row in sweep.rows) else "Keras"
     columns: dict[str, Callable[[SweepRow], str]] = {
         "network": lambda row: row.network.name,
         "file": lambda row: Path(row.network.file).stem,
@@ -87,7 +93,7 @@ def _table(sweep: Sweep, report: Report, kind: str) -> TextTable:
         "parameters": lambda row: f"{row.network.parameters:,}",
         "MACs": lambda row: f"{row.network.macs:,}",
         "file\nKiB": lambda row: f"{row.size_bytes / 1024:.1f}",
-        "Keras\n% right": lambda row: f"{100 * row.keras_correct / row.images:.2f}",
+        f"{own}\n% right": lambda row: f"{100 * row.keras_correct / row.images:.2f}",
         "file\n% right": lambda row: f"{100 * row.accuracy:.2f}",
         "drop\n95 %, points": lambda row: points_text(row.drop),
         "validation\n% right": lambda row: f"{100 * row.comparing[1] / row.comparing[0]:.2f}",
@@ -100,7 +106,7 @@ def _table(sweep: Sweep, report: Report, kind: str) -> TextTable:
         del columns["validation\n% right"]
     if len(set(map(columns["file"], sweep.rows))) == 1:
         del columns["file"]
-    less = ("parameters", "Keras\n% right", "time over\nthe first", "drop\n95 %, points")
+    less = ("parameters", f"{own}\n% right", "time over\nthe first", "drop\n95 %, points")
     return TextTable.of(sweep.rows, columns, f"Networks by size, {kind}", less)
 
 

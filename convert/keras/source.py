@@ -44,7 +44,7 @@ def imported(data: bytes, path: Path, trust: tuple[str, ...] = ()) -> tuple[byte
         with quiet():
             model.save(str(file))
         made = _reproducible(file.read_bytes(), {"keras_version": written.keras, "sha256": sha256(data)})
-    return made, (f"Keras {written.keras} wrote it, and it is written anew as a file of Keras 3",)
+    return made, (f"Keras {written.keras} wrote it, and it is exported as a file of Keras 3",)
 
 
 def _reproducible(data: bytes, converted: dict[str, str]) -> bytes:

@@ -87,6 +87,16 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             unit="percent",
         ),
     ] = None,
+    beside: Annotated[
+        Sequence[str | Path],
+        Option(
+            "Folder of an exported model, whose file gets a row for comparison, as of a model that others trained; repeat this "
+            "option for each.",
+            metavar="FOLDER",
+            default="none",
+            repeat=True,
+        ),
+    ] = (),
     allow: Allow = (),
     images: ImagesAndShare = NO_OPTIONS,
     interface: StatedInterface = None,
@@ -110,7 +120,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         A row for each exported network; `report` is the measurement.
 
     Raises:
-        ArtifactError: If a file in a network's folder is damaged.
+        ArtifactError: If a file in a network's folder, or in one beside them, is damaged or missing.
         ConfigError: If a number is out of range, no network takes an argument, a network can't be built, or `out` holds
             another sweep.
         MissingDependency: If TensorFlow, a runtime or Ray is not installed.
@@ -137,7 +147,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)
         work = network_work(dataset, exporting, tune, Path(out), taken, progress)
-        return swept(work, planned, reasons_of(data, dataset, images), minutes, reach_percent, policy, command, ray)
+        others, reasons = tuple(map(Path, beside)), reasons_of(data, dataset, images)
+        return swept(work, planned, others, reasons, minutes, reach_percent, policy, command, ray)
 
 
 def _values(text: str) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ from edgecnn.convert.training.recipes import usual_dropout
 from edgecnn.convert.training.records import DecoderLost, Diverged, OtherRun, TrainResult, UnusableCheckpoint
 from edgecnn.convert.training.train import fitted_interface, perhaps_learnt, trained
 from edgecnn.edge.data.dataset import Dataset
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field
+from edgecnn.edge.data.recorded_images import require_recorded
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.export_records import Qat
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.formats import FORMATS
@@ -92,7 +94,7 @@ class NetworkWork:
         self.trained(training)
         self._export(config, folder, said)
         file = folder / (self._tuned(folder) or self.plain)
-        cost, val = summarize(str(file), read_model(file)), self.dataset.val
+        cost, (images, right) = summarize(str(file), read_model(file)), self._validated(file)
         return SweptNetwork(
             filters=() if config.start else config.filters,
             file=f"{folder.name}/{file.name}",
@@ -100,10 +102,38 @@ class NetworkWork:
             macs=cost.macs,
             network=config.start or config.network,
             arguments=arguments_of(config),
-            val_images=len(val.labels) if val else None,
-            val_correct=int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum()) if val else None,
+            val_images=images,
+            val_correct=right,
             qat=self.qat(folder),
         )
+
+    def beside(self, folder: Path) -> SweptNetwork:
+        """Return the file of another folder as the networks' files are: of the same format and precision.
+
+        Raises:
+            ArtifactError: If the folder has no such file, or a file there is damaged.
+            ConfigError: If its test images or class names are others, or it is one of the sweep's own folders.
+        """
+        if self.folder.resolve() in folder.resolve().parents:
+            raise ConfigError(f"{folder} is one of the sweep's own folders: omit {field('beside')}={folder}")
+        manifest = Manifest.load(folder)
+        require_recorded(manifest.dataset, self.dataset.test)
+        if manifest.class_names != self.dataset.class_names:
+            raise ConfigError(f"{folder} has other class names ({', '.join(manifest.class_names)}) than {self.dataset.name}")
+        file = folder / (self._tuned(folder) or self.plain)
+        if manifest.artifact(file.name) is None:
+            kind = f"{setting('formats', self.exporting.formats[0])} {setting('precisions', self.exporting.precisions[0])}"
+            raise ConfigError(f"{folder} has no {file.name}: type edgecnn export {folder} {kind}")
+        cost, (images, right) = summarize(str(file), read_model(file)), self._validated(file)
+        where = os.path.relpath(file, self.folder)
+        return SweptNetwork((), where, cost.parameters, cost.macs, str(folder), (), images, right, beside=True)
+
+    def _validated(self, file: Path) -> tuple[int | None, int | None]:
+        """Return the number of validation images, and of those that a file classifies right; None without such images."""
+        val = self.dataset.val
+        if val is None:
+            return None, None
+        return len(val.labels), int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum())
 
     def folder_of(self, config: TrainConfig) -> Path:
         """Return a network's folder."""

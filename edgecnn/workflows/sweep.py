@@ -58,6 +58,7 @@ def network_work(
 def swept(
     work: NetworkWork,
     planned: Sequence[TrainConfig],
+    beside: Sequence[Path],
     of_images: Reasons,
     minutes: float | None,
     reach_percent: float | None,
@@ -67,6 +68,7 @@ def swept(
 ) -> Sweep:
     """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`; `of_images` is `reasons_of`."""
     folder, plain, model_format = work.folder, work.plain, work.exporting.formats[0]
+    others = [work.beside(other) for other in beside]
     with errors_of_a_sweep():
         configs, limited = tuple(resolved(item, work.dataset.train) for item in planned), minutes is not None
         work = _with_reasons(work, planned, configs, of_images, limited)
@@ -80,7 +82,7 @@ def swept(
             ]
             work.ahead(trainings)
         # What measures needs this machine for itself, without Ray.
-        measured = [work.network(training) for training in trainings]
+        measured = [*(work.network(training) for training in trainings), *others]
     report = _measured(work, measured, policy, command)
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if work.tuning else plain

@@ -130,6 +130,36 @@ def test_every_network_has_every_size(swept: Path, idx_folder: Path, tmp_path: P
     assert "network" not in record(tmp_path)["settings"]  # It is not one of all.
 
 
+def test_a_file_of_another_folder_gets_a_row_and_is_never_chosen(
+    swept: Path, idx_folder: Path, artifacts: Path, tmp_path: Path, terminal: Any
+) -> None:
+    out = tmp_path / "sweep"
+    shutil.copytree(swept / "2-3-4", out / "2-3-4")
+    wanted = [*arguments(idx_folder, out)[:3], *arguments(idx_folder, out)[5:], "--reach", "1", "--beside"]
+    text = terminal.passes(*wanted, artifacts)
+    own, beside = record(out)["rows"]
+    report = read_report(out / "bench.json")
+    assert beside["network"]["beside"]
+    assert beside["network"]["file"] == report.files[1].name == "../bars/int8.tflite"
+    assert beside["size_bytes"] == (artifacts / "int8.tflite").stat().st_size
+    reference = Manifest.load(artifacts).reference
+    assert reference
+    assert beside["keras_correct"] == reference.correct
+    assert not beside["on_front"]
+    assert own["on_front"]
+    assert {record(out)[pick] for pick in ("most_accurate", "balanced", "fastest", "smallest")} == {"2,3,4"}
+    assert f"{artifacts} was not trained by this sweep" in " ".join(text.split())
+    require_valid("sweep", (out / "sweep.json").read_text())
+    manifest = Manifest.load(artifacts)
+    replace(manifest, artifacts=tuple(one for one in manifest.artifacts if one.path != "int8.tflite")).save(artifacts)
+    for folder, message in (
+        (out / "2-3-4", "is one of the sweep's own folders"),
+        (artifacts, f"{artifacts} has no int8.tflite: type edgecnn export {artifacts} --format tflite --quantize int8"),
+    ):
+        assert message in terminal.fails(2, *wanted, folder)
+    assert "not the model's test images" in terminal.fails(2, "sweep", "--data", "mnist", *wanted[3:], artifacts)
+
+
 def test_a_network_that_diverges_is_named(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
     with mock.patch("edgecnn.convert.training.train.train", side_effect=Diverged("loss", float("nan"), 1)):
         line = terminal.fails(2, *arguments(idx_folder, tmp_path))
