@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import fitted_picture
+from edgecnn.edge.inference.predictions import read_image
 from edgecnn.edge.manifest import Preprocessing
 
 RULE = Preprocessing(1 / 255, "letterbox", "any")
@@ -71,3 +73,16 @@ def test_predict_takes_pictures_but_no_list_of_arrays(exported: Path, tmp_path: 
     assert classifier.predict([]).probabilities.shape == (0, 3)
     with pytest.raises(ValueError, match=r"stack them with numpy\.stack"):
         classifier.predict([np.zeros((12, 12, 1), np.uint8)])  # type: ignore[list-item]  # As a user who has a list.
+
+
+def test_a_picture_that_may_be_read_wrong_has_a_doubt_and_any_other_has_none(exported: Path, test_split: Split) -> None:
+    classifier = Classifier.load(exported / "int8.tflite")
+    clear, grey = Image.fromarray(test_split.images([0])[0, ..., 0]), Image.fromarray(np.full((40, 40), 128, np.uint8))
+    first, second = classifier.predict([clear, grey]).doubts
+    assert first is None
+    assert second is not None
+    assert "picture 1 has a border" in second
+    doubts: list[str] = []
+    image = read_image(grey, classifier, doubts.append)
+    assert [doubt.replace("the picture", "picture 1") for doubt in doubts] == [second]
+    assert classifier.predict(image).doubts == ()
