@@ -47,7 +47,7 @@ class Examination(Result):
     """
 
     findings: tuple[Finding, ...]
-    runtimes: tuple[str, ...]
+    runtimes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per finding."""

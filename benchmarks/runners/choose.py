@@ -1,5 +1,6 @@
 """What an export is tuned with: by a word of the user."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.benchmarks.deploy.checks import runtimes_on
@@ -44,12 +45,24 @@ def runner_of(
         emulated.prepare()
         return emulated
     progress.say(f"{where}: connecting")
-    there, mend = runtimes_on(where, installed_by(where)), installed_by(where)
+    there = runtimes_on(where, installed_by(where))
     for model_format in formats:
-        named = runtime_for(model_format, runtime)
-        if not set(there) & ({named} if named else {row.name for row in runtimes_of(model_format)}):
-            raise EdgeCnnError(f"{where} has no {named or f'runtime for {FORMATS[model_format].title} files'}: type {mend}")
+        _require_runtime(where, there, model_format, runtime_for(model_format, runtime))
     return OverSsh(where, test, seconds, runtime)
+
+
+def _require_runtime(host: str, there: Sequence[str], model_format: str, named: str | None) -> None:
+    """Raise unless one of the board's runtimes runs files of a format, or the one that is named does."""
+    usual = [row for row in runtimes_of(model_format) if row.name in there]
+    if named is None and not usual:
+        title = FORMATS[model_format].title
+        raise EdgeCnnError(f"{host} has no runtime for {title} files: type {installed_by(host, model_format)}")
+    if named is None or named in there:
+        return
+    row = RUNTIMES[named]
+    if row.cpu and row.package in [other.package for other in usual]:
+        raise ConfigError(f"{named} needs a CPU with {row.cpu}, and that of {host} has none: omit {field('tune_runtime')}")
+    raise EdgeCnnError(f"{host} has no {named}: type {installed_by(host, model_format, named)}")
 
 
 def require_runner(where: str, seconds: float, formats: tuple[str, ...], runtime: str | None = None) -> None:

@@ -24,7 +24,7 @@ from edgecnn.benchmarks.remote.remote import Job, bench_devices
 from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns, ratios
 from edgecnn.benchmarks.results.records import Launch, Report
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import EdgeCnnError, MissingDependency
+from edgecnn.edge.errors import EdgeCnnError, MissingDependency, setting
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES
@@ -160,9 +160,11 @@ def machine_text(machine: Machine) -> str:
     return ", ".join(filter(None, (machine.cpu or machine.machine, machine.board)))
 
 
-def installed_by(host: str) -> str:
-    """Return what installs edgecnn on a board, for a message."""
-    return f"edgecnn bench FOLDER --device {host} --install, with the FOLDER of any export without --tune"
+def installed_by(host: str, model_format: str | None = None, runtime: str | None = None) -> str:
+    """Return what installs edgecnn on a board, with the default runtime of a format or one that is named, for a message."""
+    named = f" --runtime {runtime}" if runtime else ""
+    of = f"an export with {setting('formats', model_format)}, but" if model_format else "any export"
+    return f"edgecnn bench FOLDER --device {host} --install{named}, with the FOLDER of {of} without --tune"
 
 
 @dataclass

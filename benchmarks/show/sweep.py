@@ -57,7 +57,10 @@ def _answer(sweep: Sweep, report: Report) -> list[str]:
     lines = verdict(report)
     if sweep.most_accurate:
         lines.append(f"Most accurate {sweep.most_accurate}, balanced {sweep.balanced}, fastest {sweep.fastest}.")
-    elif all(any(check.status == UNJUDGED for check in file.verdict.checks) for file in report.files):
+    elif all(
+        row.network.beside or any(check.status == UNJUDGED for check in file.verdict.checks)
+        for row, file in zip(sweep.rows, report.files, strict=True)
+    ):
         lines.append("No network is the best, since none can be judged: train them for more epochs.")
     if sweep.chosen:
         shares = "; ".join(

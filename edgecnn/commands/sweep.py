@@ -147,7 +147,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)
         work = network_work(dataset, exporting, tune, Path(out), taken, progress)
-        others, reasons = tuple(map(Path, beside)), reasons_of(data, dataset, images)
+        others = tuple(map(Path, (beside,) if isinstance(beside, (str, Path)) else beside))
+        reasons = reasons_of(data, dataset, images)
         return swept(work, planned, others, reasons, minutes, reach_percent, policy, command, ray)
 
 

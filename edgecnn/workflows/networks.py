@@ -111,29 +111,35 @@ class NetworkWork:
         """Return the file of another folder as the networks' files are: of the same format and precision.
 
         Raises:
-            ArtifactError: If the folder has no such file, or a file there is damaged.
-            ConfigError: If its test images or class names are others, or it is one of the sweep's own folders.
+            ArtifactError: If a file there is damaged or missing.
+            ConfigError: If it has no such file, its test images or class names are others, or it is one of the sweep's own.
         """
         if self.folder.resolve() in folder.resolve().parents:
             raise ConfigError(f"{folder} is one of the sweep's own folders: omit {field('beside')}={folder}")
-        manifest = Manifest.load(folder)
+        manifest, fitted = Manifest.load(folder), self.dataset.record().fitted
+        other = manifest.dataset.fitted
+        if fitted and other and (fitted.shape, fitted.fit) != (other.shape, other.fit):
+            height, width, channels = other.shape
+            same = (setting("size", f"{height}x{width}"), setting("channels", channels), setting("fit", other.fit))
+            raise ConfigError(f"{folder} was made for pictures of another size or fit: add {' '.join(same)}")
         require_recorded(manifest.dataset, self.dataset.test)
         if manifest.class_names != self.dataset.class_names:
             raise ConfigError(f"{folder} has other class names ({', '.join(manifest.class_names)}) than {self.dataset.name}")
         file = folder / (self._tuned(folder) or self.plain)
         if manifest.artifact(file.name) is None:
             kind = f"{setting('formats', self.exporting.formats[0])} {setting('precisions', self.exporting.precisions[0])}"
-            raise ConfigError(f"{folder} has no {file.name}: type edgecnn export {folder} {kind}")
+            raise ConfigError(f"{folder} has no {file.name}: type edgecnn export {folder / manifest.source().path} {kind}")
+        load_reference(folder, manifest, self.dataset.test.labels)  # What is missing is said before hours of training.
         cost, (images, right) = summarize(str(file), read_model(file)), self._validated(file)
-        where = os.path.relpath(file, self.folder)
+        where = os.path.relpath(file.resolve(), self.folder.resolve())
         return SweptNetwork((), where, cost.parameters, cost.macs, str(folder), (), images, right, beside=True)
 
     def _validated(self, file: Path) -> tuple[int | None, int | None]:
         """Return the number of validation images, and of those that a file classifies right; None without such images."""
-        val = self.dataset.val
+        classifier, val = Classifier.load(file), self.dataset.val
         if val is None:
             return None, None
-        return len(val.labels), int(correct(Classifier.load(file).split_probabilities(val), val.labels).sum())
+        return len(val.labels), int(correct(classifier.split_probabilities(val), val.labels).sum())
 
     def folder_of(self, config: TrainConfig) -> Path:
         """Return a network's folder."""

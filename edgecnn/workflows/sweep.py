@@ -68,6 +68,7 @@ def swept(
 ) -> Sweep:
     """Train, export and measure networks. Arguments and errors are those of `edgecnn.sweep`; `of_images` is `reasons_of`."""
     folder, plain, model_format = work.folder, work.plain, work.exporting.formats[0]
+    _require_once("beside", [other.resolve() for other in beside])
     others = [work.beside(other) for other in beside]
     with errors_of_a_sweep():
         configs, limited = tuple(resolved(item, work.dataset.train) for item in planned), minutes is not None
@@ -227,7 +228,7 @@ def _meant(value: float | str) -> str:
 
 def _require_once(name: str, values: Sequence[object]) -> None:
     if len(set(values)) < len(values):
-        what = "value" if name == "arguments" else "network"
+        what = {"arguments": "value", "beside": "folder"}.get(name, "network")
         raise ConfigError(f"{field(name)} names a {what} twice: name each once")
 
 

@@ -54,16 +54,33 @@ def test_a_runtime_that_no_emulated_core_has_is_refused_before_anything_is_fetch
 
 
 @pytest.mark.parametrize(
-    ("formats", "runtime", "part"),
-    [(("onnx", "tflite"), None, "runtime for TFLite files"), (("tflite",), "litert-fp16", "litert-fp16")],
+    ("formats", "runtime", "part", "installs"),
+    [
+        (("onnx", "tflite"), None, "has no runtime for TFLite files", " --install, .*formats=tflite"),
+        (("tflite",), "litert-fp16", "has no litert-fp16", " --install --runtime litert-fp16, .*formats=tflite"),
+        (("onnx", "ncnn"), None, "has no runtime for ncnn files", " --install, .*formats=ncnn"),
+    ],
 )
 def test_a_board_without_the_runtime_is_refused_before_anything_is_converted(
-    formats: tuple[str, ...], runtime: str | None, part: str, test_split: Split, monkeypatch: pytest.MonkeyPatch
+    formats: tuple[str, ...],
+    runtime: str | None,
+    part: str,
+    installs: str,
+    test_split: Split,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("onnxruntime", "openvino"))
     assert isinstance(runner_of("pi4.local", 60, test_split, SILENT, ("onnx",)), OverSsh)
-    with pytest.raises(EdgeCnnError, match=f"pi4.local has no {part}: type edgecnn bench .*--install"):
+    with pytest.raises(EdgeCnnError, match=f"pi4.local {part}: type edgecnn bench FOLDER --device pi4.local{installs}"):
         runner_of("pi4.local", 60, test_split, SILENT, formats, runtime)
+
+
+def test_a_runtime_that_does_not_suit_a_boards_cpu_is_not_to_be_installed(
+    test_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("litert",))
+    with pytest.raises(ConfigError, match=r"litert-fp16 needs a CPU with asimdhp, and that of pi4\.local has none: omit"):
+        runner_of("pi4.local", 60, test_split, SILENT, ("tflite",), "litert-fp16")
 
 
 @pytest.mark.workstation("needs an ssh client")

@@ -134,13 +134,14 @@ def test_a_file_of_another_folder_gets_a_row_and_is_never_chosen(
     swept: Path, idx_folder: Path, artifacts: Path, tmp_path: Path, terminal: Any
 ) -> None:
     out = tmp_path / "sweep"
-    shutil.copytree(swept / "2-3-4", out / "2-3-4")
+    shutil.copytree(swept / "2-3-4", tmp_path / "deep" / "real" / "2-3-4")
+    out.symlink_to(tmp_path / "deep" / "real")  # What `..` means there is the file system's to say.
     wanted = [*arguments(idx_folder, out)[:3], *arguments(idx_folder, out)[5:], "--reach", "1", "--beside"]
     text = terminal.passes(*wanted, artifacts)
     own, beside = record(out)["rows"]
     report = read_report(out / "bench.json")
     assert beside["network"]["beside"]
-    assert beside["network"]["file"] == report.files[1].name == "../bars/int8.tflite"
+    assert beside["network"]["file"] == report.files[1].name == "../../bars/int8.tflite"
     assert beside["size_bytes"] == (artifacts / "int8.tflite").stat().st_size
     reference = Manifest.load(artifacts).reference
     assert reference
@@ -154,10 +155,17 @@ def test_a_file_of_another_folder_gets_a_row_and_is_never_chosen(
     replace(manifest, artifacts=tuple(one for one in manifest.artifacts if one.path != "int8.tflite")).save(artifacts)
     for folder, message in (
         (out / "2-3-4", "is one of the sweep's own folders"),
-        (artifacts, f"{artifacts} has no int8.tflite: type edgecnn export {artifacts} --format tflite --quantize int8"),
+        (
+            artifacts,
+            f"{artifacts} has no int8.tflite: type edgecnn export {artifacts}/model.keras --format tflite --quantize int8",
+        ),
     ):
         assert message in terminal.fails(2, *wanted, folder)
     assert "not the model's test images" in terminal.fails(2, "sweep", "--data", "mnist", *wanted[3:], artifacts)
+    assert "--beside names a folder twice" in terminal.fails(2, *wanted, artifacts, "--beside", artifacts / ".." / "bars")
+    (artifacts / "reference.npy").unlink()
+    replace(manifest).save(artifacts)
+    assert "reference.npy does not exist" in terminal.fails(4, *wanted, artifacts)
 
 
 def test_a_network_that_diverges_is_named(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
