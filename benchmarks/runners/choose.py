@@ -45,7 +45,7 @@ def runner_of(
         emulated.prepare()
         return emulated
     progress.say(f"{where}: connecting")
-    there = runtimes_on(where, installed_by(where))
+    there = runtimes_on(where, installed_by(where, formats, runtime))
     for model_format in formats:
         _require_runtime(where, there, model_format, runtime_for(model_format, runtime))
     return OverSsh(where, test, seconds, runtime)
@@ -56,13 +56,13 @@ def _require_runtime(host: str, there: Sequence[str], model_format: str, named: 
     usual = [row for row in runtimes_of(model_format) if row.name in there]
     if named is None and not usual:
         title = FORMATS[model_format].title
-        raise EdgeCnnError(f"{host} has no runtime for {title} files: type {installed_by(host, model_format)}")
+        raise EdgeCnnError(f"{host} has no runtime for {title} files: type {installed_by(host, [model_format])}")
     if named is None or named in there:
         return
     row = RUNTIMES[named]
     if row.cpu and row.package in [other.package for other in usual]:
         raise ConfigError(f"{named} needs a CPU with {row.cpu}, and that of {host} has none: omit {field('tune_runtime')}")
-    raise EdgeCnnError(f"{host} has no {named}: type {installed_by(host, model_format, named)}")
+    raise EdgeCnnError(f"{host} has no {named}: type {installed_by(host, [model_format], named)}")
 
 
 def require_runner(where: str, seconds: float, formats: tuple[str, ...], runtime: str | None = None) -> None:

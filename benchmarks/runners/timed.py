@@ -160,10 +160,10 @@ def machine_text(machine: Machine) -> str:
     return ", ".join(filter(None, (machine.cpu or machine.machine, machine.board)))
 
 
-def installed_by(host: str, model_format: str | None = None, runtime: str | None = None) -> str:
-    """Return what installs edgecnn on a board, with the default runtime of a format or one that is named, for a message."""
+def installed_by(host: str, formats: Sequence[str] = (), runtime: str | None = None) -> str:
+    """Return what installs edgecnn on a board, with the default runtimes of formats or one that is named, for a message."""
     named = f" --runtime {runtime}" if runtime else ""
-    of = f"an export with {setting('formats', model_format)}, but" if model_format else "any export"
+    of = f"an export with {' '.join(setting('formats', name) for name in formats)}, but" if formats else "any export"
     return f"edgecnn bench FOLDER --device {host} --install{named}, with the FOLDER of {of} without --tune"
 
 

@@ -265,7 +265,7 @@ def test_a_file_is_tuned_on_a_board_and_one_that_fails_leaves_the_folder_as_it_w
     tune = ("export", artifacts / "model.keras", "--format", "tflite", "--tune-limit", "1s", "--tune")
     before = {path.name: path.read_bytes() for path in artifacts.iterdir()}
     assert re.search(
-        r"bare: edgecnn is not installed.*edgecnn bench FOLDER --device bare --install.*any export",
+        r"bare: edgecnn is not installed.*edgecnn bench FOLDER --device bare --install.*an export with .*--format tflite",
         terminal.fails(1, *tune, "bare"),
     )
     assert "convert" not in terminal.err  # It is found before anything takes minutes.
