@@ -1,5 +1,6 @@
 """The compiled model of a run (newly made, loaded from a file, or resumed) and its teacher."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
+from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model.preprocess import Floats, Images
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.runtimes import opener_for
 
 # Number of outputs checked before training: enough that logits never look like probabilities, or the reverse.
 _LOOK = 32
-
+# Columns of Keras's table of layers, and its mark of a name that does not fit.
+_TABLE_WIDTH = 80
+_CUT = "…"
 
 # Share of the teacher's answers in the targets; the rest is the label's. Below a half, the label stays the largest.
 _WEIGHT = 0.45
@@ -124,7 +128,9 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     fuse_batch_normalization(model)
     if run.summary:
         lines: list[str] = []
-        model.summary(print_fn=lines.append, line_length=80)
+        model.summary(print_fn=lines.append, line_length=min(_TABLE_WIDTH, shutil.get_terminal_size().columns))
+        if any(_CUT in line for line in lines):  # A name that is cut inside a word says nothing.
+            lines = [f"{len(model.layers)} layers: edgecnn summary {run.folder / MODEL_NAME} has them, once it is trained"]
         run.on_text("\n".join(lines))
     texts = {each: optimizer_text(model.optimizer if each == phase else _optimizer(run, each)) for each in phases_of(config)}
     used = "; ".join(f"{each.name}: {text}" if each.name else text for each, text in texts.items())

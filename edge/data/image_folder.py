@@ -277,6 +277,9 @@ def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequenc
     if (count := np.count_nonzero(large)) > near_duplicates.MOST_IMAGES:
         most = f"near-duplicates are not looked for among more than {near_duplicates.MOST_IMAGES:,}"
         progress.say(f"{folder}: of {count:,} images only exact copies are kept together; {most}")
+    if small := len(large) - count:
+        size = f"{near_duplicates.LEAST_SIDE}x{near_duplicates.LEAST_SIDE}"
+        progress.say(f"{folder}: of {small:,} images below {size} pixels only exact copies are kept together")
     if groups:
         many = sum(map(len, groups))
         split = "no group is divided between training and test images"

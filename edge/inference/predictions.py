@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import FittedPicture, Picture, fitted_picture, image_files, title_of
-from edgecnn.edge.manifest import Side
+from edgecnn.edge.manifest import Manifest, Side
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.records import unrecorded
 from edgecnn.edge.result import Result
@@ -89,6 +89,7 @@ class Counted:
         confusions: The others by their two labels, the most frequent first.
         accepted: Number of images whose answer reaches the file's threshold; None for a file without one.
         accepted_wrong: Number of errors among them.
+        doubt: Why this may be no test result, one sentence; None if nothing says so.
     """
 
     images: int
@@ -96,6 +97,7 @@ class Counted:
     confusions: tuple[Confusion, ...]
     accepted: int | None = None
     accepted_wrong: int = 0
+    doubt: str | None = None
 
 
 class Unreadable(NamedTuple):
@@ -194,6 +196,23 @@ def chosen_pictures(
             else:
                 label = inside[0] if inside and inside[0] in classes else None
                 yield Chosen(found, title, label)
+
+
+def perhaps_learnt(manifest: Manifest | None, pictures: "Iterable[Picture | NDArray[Any]]") -> str | None:
+    """Return why what a model has right of labelled pictures may be no test result; None if nothing says so."""
+    paths = [Path(picture).resolve() for picture in pictures if isinstance(picture, (str, Path))]
+    if paths and manifest is None:
+        return "this is a test result only if the model never saw these pictures"
+    record = manifest.dataset if manifest else None
+    if record is None or record.fitted is None or (record.split_off and not record.is_drawn):
+        return None
+    source = Path(record.source)
+    tested = source / "test" if record.split_off is None and not record.test_list else None
+    for path in paths:
+        known = source == path or source in path.parents or path in source.parents
+        if known and not (tested and (tested == path or tested in path.parents)):
+            return f"{path} has images that the model may have learned: evaluate judges it on its test images alone"
+    return None
 
 
 def _known_classes(classifier: Classifier) -> frozenset[str]:

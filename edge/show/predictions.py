@@ -34,7 +34,8 @@ def accuracy_text(accuracy: Counted, width: int = WIDTH) -> str:
     share = f"{accuracy.correct:,} of {accuracy.images:,} images of a known class"
     if accuracy.accepted is not None:
         share += f"; {accuracy.accepted:,} are accepted by the threshold, {accuracy.accepted_wrong:,} of them wrong"
-    text = paragraph(f"accuracy {accuracy.correct / accuracy.images:.4f}: {share}", width)
+    doubtful = f". Doubtful: {accuracy.doubt}" if accuracy.doubt else ""
+    text = paragraph(f"accuracy {accuracy.correct / accuracy.images:.4f}: {share}{doubtful}", width)
     if not accuracy.confusions:
         return text
     from edgecnn.edge.show.table import TextTable, table_text  # noqa: PLC0415 - Most predictions need no table.

@@ -100,7 +100,7 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         )
     if nothing:
         raise ConfigError(f"nothing to predict: name image files, or test images with {field('indices')}=47")
-    from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, predict_images
+    from edgecnn.edge.inference.predictions import chosen_pictures, chosen_test_images, perhaps_learnt, predict_images
     from edgecnn.edge.inference.usage import Usage, reservations
     from edgecnn.edge.model_folder import opened
 
@@ -120,7 +120,8 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
             chosen = chosen_test_images(usage.test_images(models, name, classifier), indices, classifier)
     every = chain(chosen, chosen_pictures(pictures, classifier, background))
     found = predict_images(Path(name), classifier, every, keep_pixels)
-    return replace(found, notes=reservations(classifier), top=top)
+    accuracy = found.accuracy and replace(found.accuracy, doubt=perhaps_learnt(classifier.manifest, pictures))
+    return replace(found, accuracy=accuracy, notes=reservations(classifier), top=top)
 
 
 def _looks_like_pictures(target: object) -> bool:

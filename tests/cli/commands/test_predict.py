@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.edge.data.dataset import load_test
+from edgecnn.edge.manifest import Fitted, Manifest, SplitOff
 from tests.edge.inference.thresholds import with_threshold
 from tests.schemas import require_valid
 
@@ -176,7 +178,7 @@ def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
     label = int(load_test(idx_folder).labels[0])
     wrong, right = str((label + 1) % 3), str(label)
     confusions = [{"label": wrong, "predicted": right, "images": 1}]
-    counted = {"images": 11, "correct": 10, "confusions": confusions, "accepted": None, "accepted_wrong": 0}
+    counted = {"images": 11, "correct": 10, "confusions": confusions, "accepted": None, "accepted_wrong": 0, "doubt": None}
     text = terminal.passes("predict", exported / "int8.tflite", by_class)
     assert "accuracy 0.9091: 10 of 11 images" in text
     assert [wrong, right, "1"] in [line.split() for line in text.splitlines()]
@@ -185,6 +187,33 @@ def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
     found = json.loads(Path("all.json").read_text())
     assert found["accuracy"] == counted
     assert sum(image["label"] is None for image in found["images"]) == 1
+
+
+def test_of_a_models_own_folder_the_accuracy_is_no_test_result_but_for_its_test_part(
+    artifacts: Path, by_class: Path, terminal: Any
+) -> None:
+    own, manifest = by_class.resolve(), Manifest.load(artifacts)
+
+    def doubt(pictures: Path, source: Path, split_off: SplitOff | None) -> str | None:
+        dataset = replace(manifest.dataset, source=str(source), fitted=Fitted((12, 12, 1), "letterbox"), split_off=split_off)
+        replace(manifest, dataset=dataset).save(artifacts)
+        text = terminal.passes("predict", artifacts / "int8.tflite", pictures, "--json", "-")
+        plain = terminal.passes("predict", artifacts / "int8.tflite", pictures)
+        found: str | None = json.loads(text)["accuracy"]["doubt"]
+        assert ("Doubtful:" in plain) is bool(found)
+        return found
+
+    drawn, every = SplitOff(0.2, 0), SplitOff(1.0, 0)
+    assert str(own) in (doubt(by_class, own, drawn) or "")
+    assert doubt(by_class, own, every) is None  # All of it is test images.
+    assert doubt(by_class, own.with_name("elsewhere"), drawn) is None
+    (own.parent / "whole").mkdir()
+    test = by_class.rename("whole/test")
+    assert doubt(test, own.parent / "whole", None) is None
+    assert doubt(test, own.parent / "whole", drawn)
+    (artifacts / "manifest.json").unlink()
+    text = terminal.passes("predict", artifacts / "int8.tflite", test, "--preprocess", "unit", "-q", "--json", "-")
+    assert "never saw" in json.loads(text)["accuracy"]["doubt"]
 
 
 @pytest.mark.parametrize("half", [False, True])
