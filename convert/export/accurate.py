@@ -80,6 +80,8 @@ class AccurateFile:
                 return found
         if found and not self.tried:
             self.say(f"{self.name}: not shown to be accurate enough: {found}")
+        if self.tried:
+            self.say(f"{self.name}: {way} loses {points:.2f} points{'' if found else ', and is accurate enough'}")
         self.tried.append(TriedWay(way, points, len(data), found is None))
         return found
 

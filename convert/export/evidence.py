@@ -5,6 +5,7 @@ batch normalisation of the image. These turn pixels into numbers of about -1 to 
 divides by 127.5 makes a picture of nearly one grey of pixels that were already divided by 255.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -28,6 +29,8 @@ _LEAST_SPAN, _MOST_SPAN = 0.5, 30.0
 _LEAST_LIKELY, _MOST_LIKELY = 0.1, 240.0
 # How near to a scheme's numbers, as a share of their span, those of a model are that does what the scheme does.
 _NEAR = 0.02
+# How far off 0, as a share of their span, the middle of numbers may go: a mean that is subtracted twice moves it by about 0.4.
+_OFF_CENTRE = 0.15
 # The mean of a picture's pixels, as Caffe's networks subtract it: ImageNet's is 104 to 124.
 _MEAN = 90.0, 140.0
 
@@ -73,7 +76,9 @@ class Evidence:
         low, high = _ends(said)
         likely = _LEAST_LIKELY <= abs(high - low) * self.step <= _MOST_LIKELY
         same = (low, high) == _ends(self.preprocessing)
-        if not same and (self.step == 1 or self._is_scheme or not likely):
+        entering = [self.span[0] + self.step * (end - _ends(self.preprocessing)[0]) for end in _ends(said, True)]
+        moved = _off_centre(entering) > _off_centre(self.span) + _OFF_CENTRE
+        if not same and (self.step == 1 or self._is_scheme or moved or not likely):
             raise ConfigError(
                 f"{self.text(name)}, and {field('preprocess')} as it is stated gives it {low:.3g} to {high:.3g}: omit it, "
                 f"or use {field('preprocess')}={self.scheme}"
@@ -85,6 +90,12 @@ def _ends(taken: Preprocessing, mean_of_channels: bool = False) -> tuple[float, 
     mean, std = (np.array(given if mean_of_channels else given[:1]) for given in (taken.mean, taken.std))
     low, high = (float(((pixel * taken.scale - mean) / std).mean()) for pixel in (0, 255))
     return low, high
+
+
+def _off_centre(ends: Sequence[float]) -> float:
+    """Return how far the middle of two numbers is off 0, as a share of their span."""
+    low, high = ends
+    return abs(low + high) / 2 / max(abs(high - low), 1e-9)
 
 
 def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:

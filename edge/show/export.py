@@ -30,6 +30,8 @@ from edgecnn.edge.text import WIDTH, counted, paragraphs
 
 _NAMES_SHOWN = 3
 _CLASSES_SHOWN = 10
+# A file with more of float32's bytes saves time alone.
+_AS_LARGE, _TIME_ALONE = 0.9, ", so it saves time alone"
 _TRIED_SHOWN = 3
 # If fewer images than this share get the float model's class, the text recommends what to do.
 _FEW_AGREE = 0.95
@@ -203,7 +205,8 @@ def _mended_text(artifact: Artifact, mended: Mended) -> str:
     beside = ""
     if mended.float32_size_bytes and mended.float32_slowdown:
         float32, share = FORMATS[artifact.format].file_name("float32"), artifact.size_bytes / mended.float32_size_bytes
-        beside = f"{mended.float32_slowdown:.2f} times as long as {float32}, and {share:.2f} times its bytes; "
+        alone = _TIME_ALONE if share > _AS_LARGE else ""
+        beside = f"{mended.float32_slowdown:.2f} times as long as {float32}, and {share:.2f} times its bytes{alone}; "
     return (
         f"{artifact.path}: {kept} {limit} ({layers}). It takes {beside}{mended.slowdown:.2f} "
         f"times as long as {plain} without them, and {larger} its bytes.{tried} {_judged_text(mended)}"

@@ -1,6 +1,7 @@
 """What a model shows of how it takes pixels, and what its user says against it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,22 @@ def test_each_other_scheme_contradicts_a_model_that_prepares_pixels_itself(name:
     found = evidence_of(model, opener_for("keras").open_file(model, 1))
     assert found
     found.require(SCHEMES["raw"], "theirs.keras")
-    # A batch normalisation may also follow a mean that was subtracted.
-    others = {"unit", "tf", "torch"} if "normalization" in name else {*SCHEMES} - {"raw"}
-    for other in others:
+    for other in {*SCHEMES} - {"raw"}:
         with pytest.raises(ConfigError, match=r"theirs\.keras .*preprocess=raw"):
             found.require(SCHEMES[other], "theirs.keras")
+
+
+@pytest.mark.parametrize(("mean", "fits"), [(90, False), (60, True), (0, True)])
+def test_a_mean_that_is_subtracted_twice_contradicts_a_model_unless_that_centres_its_pixels(
+    mean: float, fits: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.keras"
+    network(normalization(mean, 2500)).save(path)  # No scheme's own numbers.
+    model = read_model(path)
+    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    assert found
+    with nullcontext() if fits else pytest.raises(ConfigError, match=r"turns 0 to 255 .*preprocess=raw"):
+        found.require(SCHEMES["caffe"], "theirs.keras")
 
 
 def test_a_model_that_hardly_changes_its_input_may_take_any_scheme(tmp_path: Path) -> None:

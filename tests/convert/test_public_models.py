@@ -1,0 +1,48 @@
+"""Models that others trained and published, exported as their users would: tests/kept/public/README.md says whose."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgecnn as ec
+
+PUBLIC = Path(__file__).parents[1] / "kept" / "public"
+IMAGES = 500
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first of MNIST's images."""
+    mnist, path = ec.load_dataset("mnist"), tmp_path_factory.mktemp("few") / "mnist.npz"
+    parts = {"train": mnist.train, "test": mnist.test}
+    images = {f"x_{name}": part.images(range(IMAGES))[..., 0] for name, part in parts.items()}
+    np.savez(path, **images, **{f"y_{name}": part.labels[:IMAGES] for name, part in parts.items()})
+    return path
+
+
+@pytest.mark.parametrize("name", ["mnist.tflite", "mnist_model.keras", "mnist.h5", "lenet.onnx"])
+def test_a_public_file_is_exported_and_its_files_give_the_same_classes(name: str, few: Path, tmp_path: Path) -> None:
+    formats = ["onnx"] if name.endswith(".onnx") else ["tflite", "onnx"]
+    options = {"formats": formats, "precisions": ["float32", "int8"]}
+    folder = ec.export(PUBLIC / name, few, interface="unit", out=tmp_path / "out", **options)
+    assert folder.manifest is not None
+    assert folder.manifest.reference is not None
+    assert folder.manifest.reference.correct >= 0.95 * IMAGES
+    assert len(folder.manifest.exported) == 2 * len(formats)
+    for artifact in folder.manifest.exported:
+        assert artifact.parity is not None
+        least = IMAGES if artifact.precision == "float32" else 0.98 * IMAGES
+        assert artifact.parity.same_class >= least, artifact.path
+
+
+@pytest.mark.parametrize("name", ["mnist.tflite", "mnist_model.keras", "mnist.h5", "lenet.onnx"])
+def test_how_a_public_file_takes_pixels_is_asked_and_never_guessed(name: str, few: Path, tmp_path: Path) -> None:
+    with pytest.raises(ec.ConfigError, match=r"how it takes pixels is not known.*unit \d+"):
+        ec.export(PUBLIC / name, few, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_public_file_with_integers_is_no_source(few: Path, tmp_path: Path) -> None:
+    with pytest.raises(ec.ConfigError, match=r"quantized\.tflite is already quantized .*float32 file"):
+        ec.export(PUBLIC / "quantized.tflite", few, interface="unit", out=tmp_path / "out")
