@@ -15,17 +15,17 @@ IMAGES = 500
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first of MNIST's images."""
     mnist, path = ec.load_dataset("mnist"), tmp_path_factory.mktemp("few") / "mnist.npz"
-    parts = {"train": mnist.train, "test": mnist.test}
-    images = {f"x_{name}": part.images(range(IMAGES))[..., 0] for name, part in parts.items()}
-    np.savez(path, **images, **{f"y_{name}": part.labels[:IMAGES] for name, part in parts.items()})
+    parts = mnist.train, mnist.test
+    (x, y), (x_test, y_test) = ((part.images(range(IMAGES))[..., 0], part.labels[:IMAGES]) for part in parts)
+    np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
     return path
 
 
 @pytest.mark.parametrize("name", ["mnist.tflite", "mnist_model.keras", "mnist.h5", "lenet.onnx"])
 def test_a_public_file_is_exported_and_its_files_give_the_same_classes(name: str, few: Path, tmp_path: Path) -> None:
     formats = ["onnx"] if name.endswith(".onnx") else ["tflite", "onnx"]
-    options = {"formats": formats, "precisions": ["float32", "int8"]}
-    folder = ec.export(PUBLIC / name, few, interface="unit", out=tmp_path / "out", **options)
+    precisions, out = ["float32", "int8"], tmp_path / "out"
+    folder = ec.export(PUBLIC / name, few, formats=formats, precisions=precisions, interface="unit", out=out)
     assert folder.manifest is not None
     assert folder.manifest.reference is not None
     assert folder.manifest.reference.correct >= 0.95 * IMAGES
