@@ -58,6 +58,10 @@ _LIKELY, _OTHER_SIDE = 0.5, 0.15
 _RING, _RING_EDGED = 0.4, 0.88
 
 
+class NoDigit(ArtifactError):
+    """A picture shows nothing that may be a digit."""
+
+
 class Polarity(NamedTuple):
     """What is known of a picture's light and dark, and who hears what was seen in it.
 
@@ -119,7 +123,7 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
         name: Name of the picture for messages.
 
     Raises:
-        ArtifactError: If it shows nothing, or no digit.
+        NoDigit: If it shows nothing, or no digit.
     """
     pillow = load_pillow()
     picture = pillow.fromarray(grey)
@@ -164,14 +168,12 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
     darks = (True, False) if polarity.background is None else (polarity.background == "light",)
     inks = [ink for dark in darks for ink in _inks(levels, dark)]
     if not inks and int(levels.max()) - int(levels.min()) < _CONTRAST_LEAST:
-        raise ArtifactError(f"{name} shows nothing on its background: name a picture with a digit")
+        raise NoDigit(f"{name} shows nothing on its background: name a picture with a digit")
     found = sorted((digit for ink in inks for digit in _digits(levels, *ink)), key=lambda digit: -digit.score)
     while found and _is_sheet(found[0]):
         found.pop(0)
     if not found:
-        raise ArtifactError(
-            f"{name} has no ink on even paper that is large enough for a digit: crop it to one digit on plain paper"
-        )
+        raise NoDigit(f"{name} has no ink on even paper that is large enough for a digit: crop it to one digit on plain paper")
     best = next((other for other in found if _encloses(other, found[0])), found[0])
     nearly = [other for other in found if other.score > _share(best, other) * best.score]
     if nearly and nearly[0].dark != best.dark:

@@ -1,7 +1,7 @@
 """Exports a float model to files for a device."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -32,6 +32,8 @@ from edgecnn.convert.training.records import TrainResult
 from edgecnn.convert.training.train import fitted_interface
 from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_test
 from edgecnn.edge.data.dataset import load_dataset as load_for_model
+from edgecnn.edge.data.digit import NoDigit
+from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
 from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, setting
@@ -73,7 +75,7 @@ class Accept:
     strangers: Sequence[str | Path] = ()
     share: float | None = None
 
-    def acceptance(self, dataset: Dataset, rule: Preprocessing) -> Acceptance | None:
+    def acceptance(self, dataset: Dataset, rule: Preprocessing, progress: Progress) -> Acceptance | None:
         """Return what an export needs, for a model that takes pictures by this rule; None for no threshold.
 
         Raises:
@@ -87,7 +89,7 @@ class Accept:
             return None
         shape = dataset.train.shape
         with _named("strangers"):
-            named = tuple(_strangers(source, shape, rule) for source in self.strangers)
+            named = tuple(_strangers(source, shape, rule, progress) for source in self.strangers)
         share = self.share / 100 if self.share else LEAST_SHARE if named else None
         every = (*named, *made_strangers(shape))
         return Acceptance(self.max_error / 100, every, len(named), share, self.share is not None, certified, least_images)
@@ -103,17 +105,38 @@ def _named(argument: str) -> Iterator[None]:
         raise
 
 
-def _strangers(source: str | Path, shape: Shape, rule: Preprocessing) -> tuple[str, Split]:
-    """Return the name and the images of a source: its test images, or all pictures of a folder."""
+def _strangers(source: str | Path, shape: Shape, rule: Preprocessing, progress: Progress) -> tuple[str, Split]:
+    """Return the name and the images of a source: its test images, or all pictures of a folder.
+
+    Those in which no digit is seen, by a model of digits, have no answer that could be accepted, and are left out.
+    """
     found = find(source)
     if found.kind == IMAGES:
         names = tuple(str(path.relative_to(found.path)) for path in image_files(found.path))
+        if rule.fit == "digit":
+            names = _with_a_digit(found.path, names, shape, rule, progress)
         labels = np.zeros(len(names), np.int64)
         return found.name, FileSplit(found.path, names, labels, shape, rule.fit, rule.background)
     split = load_test(source)
     if split.shape != shape:
         raise ConfigError(f"{field('strangers')}={source} has images of {split.shape}, the model takes {shape}: name others")
     return found.name, split
+
+
+def _with_a_digit(folder: Path, names: Sequence[str], shape: Shape, rule: Preprocessing, progress: Progress) -> tuple[str, ...]:
+    seen = []
+    for place, name in enumerate(names):
+        progress.step(place, len(names), f"looking for digits in {folder}")
+        with suppress(NoDigit):
+            read_image(folder / name, shape, rule)
+            seen.append(name)
+    if not seen:
+        raise ConfigError(f"{field('strangers')}={folder}: no digit is seen in any of its pictures: name others, or omit it")
+    if len(seen) < len(names):
+        progress.say(
+            f"{folder}: in {len(names) - len(seen):,} of {len(names):,} pictures no digit is seen: they have no answer"
+        )
+    return tuple(seen)
 
 
 def path_of(model: TrainResult | str | Path) -> Path:
@@ -171,7 +194,7 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
             taken = replace(taken, preprocessing=replace(taken.preprocessing, fit=said.preprocessing.fit))
     folder = export_folder(source, out)
     taken_by = source.manifest or taken
-    acceptance = accept.acceptance(dataset, taken_by.preprocessing) if taken_by else None
+    acceptance = accept.acceptance(dataset, taken_by.preprocessing, progress) if taken_by else None
     if accept.strangers and taken_by and taken_by.output == "probabilities":
         config = _in_float(config, progress)
     runner = None
