@@ -35,7 +35,7 @@ from edgecnn.edge.data.dataset import load_dataset as load_for_model
 from edgecnn.edge.data.digit import NoDigit
 from edgecnn.edge.data.image_file import read_image
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source
-from edgecnn.edge.data.splits import FileSplit, Labels, Shape, Split
+from edgecnn.edge.data.splits import ArraySplit, FileSplit, Labels, Shape, Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import FORMATS, RUNTIMES
@@ -114,7 +114,7 @@ def _strangers(source: str | Path, shape: Shape, rule: Preprocessing, progress: 
     if found.kind == IMAGES:
         names = tuple(str(path.relative_to(found.path)) for path in image_files(found.path))
         if rule.fit == "digit":
-            names = _with_a_digit(found.path, names, shape, rule, progress)
+            return found.name, _with_a_digit(found.path, names, shape, rule, progress)
         labels = np.zeros(len(names), np.int64)
         return found.name, FileSplit(found.path, names, labels, shape, rule.fit, rule.background)
     split = load_test(source)
@@ -123,20 +123,19 @@ def _strangers(source: str | Path, shape: Shape, rule: Preprocessing, progress: 
     return found.name, split
 
 
-def _with_a_digit(folder: Path, names: Sequence[str], shape: Shape, rule: Preprocessing, progress: Progress) -> tuple[str, ...]:
+def _with_a_digit(folder: Path, names: Sequence[str], shape: Shape, rule: Preprocessing, progress: Progress) -> ArraySplit:
     seen = []
     for place, name in enumerate(names):
         progress.step(place, len(names), f"looking for digits in {folder}")
         with suppress(NoDigit):
-            read_image(folder / name, shape, rule)
-            seen.append(name)
+            seen.append(read_image(folder / name, shape, rule))
     if not seen:
         raise ConfigError(f"{field('strangers')}={folder}: no digit is seen in any of its pictures: name others, or omit it")
     if len(seen) < len(names):
         progress.say(
             f"{folder}: in {len(names) - len(seen):,} of {len(names):,} pictures no digit is seen: they have no answer"
         )
-    return tuple(seen)
+    return ArraySplit(np.stack(seen), np.zeros(len(seen), np.int64))
 
 
 def path_of(model: TrainResult | str | Path) -> Path:
