@@ -78,10 +78,14 @@ def trained(
     except Exception as error:
         if refused := refusal(error):
             raise refused from error
-        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory.
-        name = type(error).__name__
-        if name == "ResourceExhaustedError" or (name == "AbortedError" and "Status: 1," in str(error)):
-            raise MemoryError(str(error)) from error
+        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory, an arena protobuf's.
+        name, text = type(error).__name__, str(error)
+        if (
+            name == "ResourceExhaustedError"
+            or (name == "AbortedError" and "Status: 1," in text)
+            or (name == "DecodeError" and "Arena alloc failed" in text)
+        ):
+            raise MemoryError(text) from error
         raise
 
 

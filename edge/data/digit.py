@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.components import Parts, connected_parts
-from edgecnn.edge.data.ink import DARKEST, Grey, contrast, edge_share, printed_lines
+from edgecnn.edge.data.ink import DARKEST, Grey, contrast, edge_share, placed, printed_lines
 from edgecnn.edge.errors import ArtifactError, setting
 from edgecnn.edge.manifest import Side
 from edgecnn.edge.packages import load_pillow
 
-# MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
-_INK_SHARE = 20 / 28
 # A picture is averaged down to so many times the model's size: a digit a tenth as high as it keeps its strokes.
 _TIMES = 12
 # Strokes are looked for that are narrower than these shares of the picture's shorter side, and stand out by these shares of
@@ -23,6 +21,9 @@ _WINDOWS, _LEVELS = (0.08, 0.18, 0.45), (0.3, 0.55)
 _NARROWEST = 9
 # Ink differs from its paper by at least this many of 256 levels, and so many times more than half of the picture does.
 _CONTRAST_LEAST, _TIMES_NOISE = 12, 3
+# Weaker ink that is joined to a digit belongs to it, down to this share of the digit's contrast, unless it makes the digit so
+# many times thicker or longer, or less of the outline has a pen's edges: then it is a shadow.
+_WEAKER, _THICKER, _LONGER, _WEAKER_EDGED = 0.35, 1.8, 3, 0.9
 # The number of parts of a mask that are looked at closely.
 _LOOKED_AT = 3
 # A digit is at least this share of the picture's shorter side, and has at least so many pixels.
@@ -95,6 +96,7 @@ class _Digit(NamedTuple):
         score: How much it looks like one.
         dark: Whether its ink is darker than the paper.
         ink: Contrast of each pixel with the paper, uint8 (h, w).
+        faintest: Contrast of the faintest ink.
         parts: The parts of the ink.
         place: Which of them it is.
         strength: Contrast that a tenth of its pixels exceed.
@@ -104,6 +106,7 @@ class _Digit(NamedTuple):
     score: float
     dark: bool
     ink: Grey
+    faintest: int
     parts: Parts
     place: int
     strength: int
@@ -141,26 +144,13 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
     tall, wide = levels.shape
     polarity.on_box((left / wide, top / tall, right / wide, bottom / tall))
     ink = np.where(members, np.minimum(255, digit.ink.astype(np.int32) * 255 // digit.strength), 0)
-    return _placed(ink[top:bottom, left:right].astype(np.uint8), height, width)
+    stroke = float(_thickness(digit.parts)[digit.place])
+    return placed(ink[top:bottom, left:right].astype(np.uint8), stroke, height, width)
 
 
 def unsure(name: str, probability: float) -> str | None:
     """Return a doubt if the most probable class of a fitted digit has a low probability, 0 to 1; else None."""
     return None if probability >= UNSURE else f"{name} is not clearly one digit: look at what was taken, or take it again"
-
-
-def _placed(box: Grey, height: int, width: int) -> Grey:
-    pillow = load_pillow()
-    factor = min(height, width) * _INK_SHARE / max(box.shape)
-    size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
-    # LANCZOS averages over source pixels when shrinking, like the anti-aliasing with which MNIST was made.
-    small = np.array(pillow.fromarray(box).resize(size, pillow.Resampling.LANCZOS), np.float32)
-    small *= 255 / small.max()  # A thin stroke fades as it shrinks.
-    top = _centred(small.sum(axis=1), height)
-    left = _centred(small.sum(axis=0), width)
-    fitted = np.zeros((height, width), np.uint8)
-    fitted[top : top + small.shape[0], left : left + small.shape[1]] = small.astype(np.uint8)
-    return fitted
 
 
 def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
@@ -184,7 +174,19 @@ def _digit(levels: Grey, polarity: Polarity, name: str) -> _Digit:
         )
     elif nearly:
         polarity.on_doubt(f"{name} shows two things that may be the digit: crop it to one digit")
-    return best
+    return _whole(best, levels)
+
+
+def _whole(digit: _Digit, levels: Grey) -> _Digit:
+    """Return a digit with its weak strokes, as a pencil leaves them (hysteresis: Canny, Edge detection, 1986)."""
+    weakest = max(digit.faintest, int(_WEAKER * digit.strength))
+    parts = connected_parts(digit.ink >= weakest)
+    place = int(parts.labels[digit.parts.labels == digit.place].min())
+    if place == len(parts.area) or not _inside(parts, levels)[place] or parts.area[place] < digit.parts.area[digit.place]:
+        return digit
+    thicker, longer = (of(parts)[place] / of(digit.parts)[digit.place] for of in (_thickness, _extents))
+    drawn = _edged(levels, digit.dark, parts, place, weakest) >= _WEAKER_EDGED
+    return digit._replace(parts=parts, place=place) if drawn and thicker <= _THICKER and longer <= _LONGER else digit
 
 
 def _inks(levels: Grey, dark: bool) -> Iterator[tuple[bool, Grey, int]]:
@@ -215,22 +217,18 @@ def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Dig
         score = np.sqrt(mass) * mean * np.sqrt(mean)
         for shares, (most_share, span) in ((_thickness(parts) / extent, _THICK), (parts.area / (extent * extent), _FULL)):
             score *= np.clip((most_share + span - shares) / span, 0.02, 1)
-        at_top, at_bottom = parts.top == 0, parts.bottom == ink.shape[0]
-        at_left, at_right = parts.left == 0, parts.right == ink.shape[1]
-        score *= np.where(at_top | at_bottom | at_left | at_right, _TOUCHING, 1)
+        score *= np.where(_inside(parts, ink), 1, _TOUCHING)
         possible = (extent >= _EXTENT_LEAST * min(ink.shape)) & (parts.area >= _AREA_LEAST)
-        score[~possible | (at_top & at_bottom) | (at_left & at_right)] = 0
+        possible &= (parts.bottom - parts.top < ink.shape[0]) & (parts.right - parts.left < ink.shape[1])
+        score[~possible] = 0
         for place in np.argsort(-score, kind="stable")[:_LOOKED_AT].tolist():
             if score[place] > 0:
-                yield from _looked_at(levels, dark, ink, parts, place, float(score[place]))
+                yield from _looked_at(levels, dark, ink, faintest, parts, place, float(score[place]))
 
 
-def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, score: float) -> Iterator[_Digit]:
+def _looked_at(levels: Grey, dark: bool, ink: Grey, faintest: int, parts: Parts, place: int, score: float) -> Iterator[_Digit]:
     """Yield a part of ink if the paper around it is of the other side of grey, scored for evenness and a pen's edges."""
-    top, bottom, left, right = (int(side[place]) for side in (parts.top, parts.bottom, parts.left, parts.right))
-    extent = max(bottom - top, right - left)
-    around = max(_EDGE_MOST + 1, int(0.4 * extent))
-    window = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
+    window = _window(parts, place)
     part = parts.labels[window] == place
     inside, contrasts = _counts(levels[window][part]), _counts(ink[window][part])
     outside = _counts(levels[window]) - inside
@@ -240,15 +238,28 @@ def _looked_at(levels: Grey, dark: bool, ink: Grey, parts: Parts, place: int, sc
     area = int(parts.area[place])
     strength = int(np.searchsorted(np.cumsum(contrasts), area * 9 // 10, "right"))
     even = float(contrasts[(strength + 1) // 2 :].sum()) / area
-    reach = min(_EDGE_MOST, max(_EDGE_LEAST, extent // _EDGE_SHARE))
-    edged = edge_share(levels[window] if dark else 255 - levels[window], part, strength, reach, DARKEST if dark else 255)
+    edged = _edged(levels, dark, parts, place, strength)
     middle = (written + paper) / 2
     # Paper between strokes looks like the paper around them, ink does not.
     alike = float(outside[: math.ceil(middle)].sum() if dark else outside[math.floor(middle) + 1 :].sum()) / float(
         outside.sum()
     )
     trusted = even * (edged * edged * edged) * (1 - alike)
-    yield _Digit(score * trusted * trusted, dark, ink, parts, place, strength, edged)
+    yield _Digit(score * trusted * trusted, dark, ink, faintest, parts, place, strength, edged)
+
+
+def _window(parts: Parts, place: int) -> tuple[slice, slice]:
+    """Return a part and the paper around it."""
+    top, bottom, left, right = (int(side[place]) for side in (parts.top, parts.bottom, parts.left, parts.right))
+    around = max(_EDGE_MOST + 1, int(0.4 * max(bottom - top, right - left)))
+    return np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
+
+
+def _edged(levels: Grey, dark: bool, parts: Parts, place: int, strength: int) -> float:
+    """Return on which share of a part's outline the picture steps from ink of this contrast to paper."""
+    window, extent = _window(parts, place), int(_extents(parts)[place])
+    tones, reach = levels[window] if dark else 255 - levels[window], min(_EDGE_MOST, max(_EDGE_LEAST, extent // _EDGE_SHARE))
+    return edge_share(tones, parts.labels[window] == place, strength, reach, DARKEST if dark else 255)
 
 
 def _counts(levels: Grey) -> NDArray[np.intp]:
@@ -270,6 +281,13 @@ def _thickness(parts: Parts) -> NDArray[np.float64]:
 def _extents(parts: Parts) -> NDArray[np.intp]:
     """Return the longer side of each part's box in pixels."""
     return np.asarray(np.maximum(parts.bottom - parts.top, parts.right - parts.left), np.intp)
+
+
+def _inside(parts: Parts, levels: Grey) -> NDArray[np.bool_]:
+    """Return which parts don't touch the border."""
+    height, width = levels.shape
+    inside: NDArray[np.bool_] = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
+    return inside
 
 
 def _is_sheet(digit: _Digit) -> bool:
@@ -343,7 +361,7 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
     )
     extents = _extents(parts)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]
-    inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
+    inside = _inside(parts, levels)
     rest = ~inside & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
     if min(to_border) <= _BORDER * min(height, width) or rest.any() or _goes_on_to_border(digit, levels):
         return "shows a digit that touches its border: take a picture of the whole digit"
@@ -379,9 +397,3 @@ def _goes_on_to_border(digit: _Digit, levels: Grey) -> bool:
     )
     widths = [np.count_nonzero(edge) / _thickness(parts)[place] for is_border, edge in at_border if is_border]
     return any(_AS_WIDE[0] < width < _AS_WIDE[1] for width in widths)
-
-
-def _centred(weights: NDArray[np.float32], length: int) -> int:
-    """Return the start that puts the centre of mass in the middle, without leaving the picture."""
-    centre = float((weights * np.arange(len(weights))).sum() / weights.sum()) + 0.5
-    return int(np.clip(round(length / 2 - centre), 0, length - len(weights)))

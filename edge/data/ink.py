@@ -1,9 +1,11 @@
-"""Where a picture has ink: contrast with the paper around it, without printed lines."""
+"""Ink: a picture's contrast with the paper around it, without printed lines, and where MNIST has it in its images."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgecnn.edge.packages import load_pillow
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -15,6 +17,10 @@ DARKEST = 48
 _LINE_THICK, _LINE_SHARE = (4, 6), 0.4
 # A printed line begins and ends in these shares of the side: no stroke of a digit reaches from one to the other.
 _LINE_ENDS = 0.15
+# MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
+_INK_SHARE = 20 / 28
+# Three quarters of MNIST's test digits have strokes of at least 1.5 of 20 pixels: a thin pen's are grown to that.
+_STROKE_LEAST = 1.5 / 20
 # Slopes of lines, in 64ths, about 10 degrees each way.
 _SLOPES = range(-11, 12)
 
@@ -126,3 +132,40 @@ def _within_one(counts: NDArray[Any]) -> NDArray[np.intp]:
     near[1:] += counts[:-1]
     near[:-1] += counts[1:]
     return near
+
+
+def placed(box: Grey, stroke: float, height: int, width: int) -> Grey:
+    """Return a digit as in MNIST: its longer side 20 of 28 pixels, centred by its mass, no stroke thinner than most there.
+
+    Args:
+        box: Ink (h, w), which touches all four sides.
+        stroke: Mean width of its strokes in pixels.
+        height: Height of the image.
+        width: Width of the image.
+    """
+    pillow = load_pillow()
+    thinner = _STROKE_LEAST * max(box.shape) - stroke
+    # Growing makes the box larger too.
+    box = _grown(box, max(0, round(thinner / (2 - 2 * _STROKE_LEAST))))
+    factor = min(height, width) * _INK_SHARE / max(box.shape)
+    size = (max(1, round(box.shape[1] * factor)), max(1, round(box.shape[0] * factor)))
+    # LANCZOS averages over source pixels when shrinking, like the anti-aliasing with which MNIST was made.
+    small = np.array(pillow.fromarray(box).resize(size, pillow.Resampling.LANCZOS), np.float32)
+    small *= 255 / small.max()  # A thin stroke fades as it shrinks.
+    top = _centred(small.sum(axis=1), height)
+    left = _centred(small.sum(axis=0), width)
+    fitted = np.zeros((height, width), np.uint8)
+    fitted[top : top + small.shape[0], left : left + small.shape[1]] = small.astype(np.uint8)
+    return fitted
+
+
+def _grown(ink: Grey, by: int) -> Grey:
+    """Return ink with so many pixels more on each side of its strokes."""
+    padded = np.pad(ink, 2 * by)
+    return _slid(_slid(padded, 2 * by + 1, 0, np.maximum), 2 * by + 1, 1, np.maximum)
+
+
+def _centred(weights: NDArray[np.float32], length: int) -> int:
+    """Return the start that puts the centre of mass in the middle, without leaving the picture."""
+    centre = float((weights * np.arange(len(weights))).sum() / weights.sum()) + 0.5
+    return int(np.clip(round(length / 2 - centre), 0, length - len(weights)))

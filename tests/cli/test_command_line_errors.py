@@ -151,15 +151,18 @@ def test_a_terminal_without_block_characters_gets_question_marks(exported: Path)
     assert "?" in done.stdout
 
 
-def test_what_tensorflow_calls_exhausted_is_memory(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    class ResourceExhaustedError(Exception):
-        pass
-
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("ResourceExhaustedError", "OOM when allocating tensor"), ("DecodeError", "Error parsing message: Arena alloc failed")],
+)
+def test_what_tensorflow_calls_exhausted_is_memory(
+    name: str, text: str, idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise ResourceExhaustedError("OOM when allocating tensor")
+        raise type(name, (Exception,), {})(text)
 
     monkeypatch.setattr(training, "train", fail)
-    assert "memory (OOM when allocating tensor)" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
+    assert f"memory ({text})" in terminal.fails(2, "train", "--data", idx_folder, "--out", "out")
 
 
 def test_a_disk_that_is_full_is_not_called_memory(idx_folder: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:

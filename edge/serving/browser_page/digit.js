@@ -1,15 +1,15 @@
 /** Turns a photo of a digit into the image for a model of MNIST, as edge/data/digit.py does, whose comments give the reasons. */
 
 import { connectedParts } from "./components.js";
-import { contrast, DARKEST, printedLines } from "./ink.js";
-import { median, pairwiseSum, rounded } from "./numbers.js";
-import { LANCZOS, resized, thumbnail } from "./resample.js";
+import { contrast, DARKEST, placed, printedLines } from "./ink.js";
+import { median } from "./numbers.js";
+import { thumbnail } from "./resample.js";
 
-const INK_SHARE = 20 / 28;
 const TIMES = 12;
 const [WINDOWS, LEVELS] = [[0.08, 0.18, 0.45], [0.3, 0.55]];
 const NARROWEST = 9;
 const [CONTRAST_LEAST, TIMES_NOISE] = [12, 3];
+const [WEAKER, THICKER, LONGER, WEAKER_EDGED] = [0.35, 1.8, 3, 0.9];
 const LOOKED_AT = 3;
 const [EXTENT_LEAST, AREA_LEAST] = [0.06, 12];
 const [THICK, FULL] = [[0.19, 0.06], [0.5, 0.15]];
@@ -53,29 +53,13 @@ export function fittedDigit(grey, height, width, name, told) {
     const at = (top + Math.floor(i / across)) * picture.width + left + (i % across);
     return strokes[digit.labels[at]] ? Math.min(255, Math.floor((digit.ink[at] * 255) / digit.strength)) : 0;
   });
-  return placed({ width: across, height: bottom - top, channels: 1, pixels }, height, width);
+  const box = { width: across, height: bottom - top, channels: 1, pixels };
+  return placed(box, thicknessOf(digit.part), height, width);
 }
 
 /** Return a doubt if the most probable class of a fitted digit has a low probability, else null. */
 export const unsure = (name, probability) =>
   probability >= UNSURE ? null : `${name} is not clearly one digit: look at what was taken, or take it again`;
-
-function placed(box, height, width) {
-  const factor = (Math.min(height, width) * INK_SHARE) / Math.max(box.width, box.height);
-  const [across, down] = [box.width, box.height].map((side) => Math.max(1, rounded(side * factor)));
-  const small = Float32Array.from(resized(box, across, down, LANCZOS).pixels);
-  const stronger = Math.fround(255 / small.reduce((most, value) => Math.max(most, value), 0));
-  for (let i = 0; i < small.length; i++) small[i] *= stronger;
-  const rows = Array.from({ length: down }, (_, y) => pairwiseSum(small.subarray(y * across, (y + 1) * across), Math.fround));
-  const columns = new Float32Array(across);
-  for (let i = 0; i < small.length; i++) columns[i % across] += small[i];
-  const [top, left] = [centred(rows, height), centred(columns, width)];
-  const pixels = new Uint8Array(height * width);
-  for (let y = 0; y < down; y++) {
-    for (let x = 0; x < across; x++) pixels[(top + y) * width + left + x] = Math.trunc(small[y * across + x]);
-  }
-  return { width, height, channels: 1, pixels };
-}
 
 /** Return whether what looks most like a digit is paper that another's strokes enclose, or the other way round. */
 function encloses(other, best) {
@@ -109,7 +93,20 @@ function digitOf(picture, name, onDoubt) {
         "crop it to one digit on plain paper",
     );
   } else if (nearly) onDoubt(`${name} shows two things that may be the digit: crop it to one digit`);
-  return best;
+  return whole(best, picture);
+}
+
+/** Return a digit with its weak strokes. */
+function whole(digit, picture) {
+  const { width, height } = picture;
+  const weakest = Math.max(digit.faintest, Math.trunc(WEAKER * digit.strength));
+  const { labels, parts } = connectedParts(digit.ink, width, height, weakest);
+  const place = labels.reduce((least, label, at) => (digit.labels[at] === digit.place && label >= 0 ? Math.min(least, label) : least), Infinity);
+  const [part, strong] = [parts[place], digit.part];
+  if (!part || !isInside(part, width, height) || part.area < strong.area) return digit;
+  if (thicknessOf(part) > THICKER * thicknessOf(strong) || extentOf(part) > LONGER * extentOf(strong)) return digit;
+  const grown = { ...digit, labels, parts, place, part };
+  return edgedShare(picture, grown, windowOf(part, picture), weakest) < WEAKER_EDGED ? digit : grown;
 }
 
 /** Return {dark, ink, faintest} for each window: what stands out from the paper. */
@@ -137,31 +134,29 @@ function digitsOf(picture, { dark, ink, faintest }) {
     const { labels, parts } = connectedParts(ink, width, height, threshold);
     const order = parts.map((part, place) => ({ place, score: scoreOf(part, width, height) })).filter(({ score }) => score > 0);
     order.sort((a, b) => b.score - a.score);
-    return order.slice(0, LOOKED_AT).flatMap(({ place, score }) => lookedAt(picture, { dark, ink, labels, parts, place, score }));
+    return order.slice(0, LOOKED_AT).flatMap(({ place, score }) => lookedAt(picture, { dark, ink, faintest, labels, parts, place, score }));
   });
 }
 
 /** Return how much a part looks like a digit by its own pixels. */
 function scoreOf(part, width, height) {
   const { area, mass, top, bottom, left, right } = part;
-  const [atTop, atBottom, atLeft, atRight] = [top === 0, bottom === height, left === 0, right === width];
   const possible = extentOf(part) >= EXTENT_LEAST * Math.min(width, height) && area >= AREA_LEAST;
-  if (!possible || (atTop && atBottom) || (atLeft && atRight)) return 0;
+  if (!possible || bottom - top === height || right - left === width) return 0;
   const mean = mass / area;
   const falls = (share, [most, span]) => Math.min(Math.max((most + span - share) / span, 0.02), 1);
   const extent = extentOf(part);
   const strokes = falls(thicknessOf(part) / extent, THICK) * falls(area / (extent * extent), FULL);
-  return Math.sqrt(mass) * mean * Math.sqrt(mean) * strokes * (atTop || atBottom || atLeft || atRight ? TOUCHING : 1);
+  return Math.sqrt(mass) * mean * Math.sqrt(mean) * strokes * (isInside(part, width, height) ? 1 : TOUCHING);
 }
 
 /** Return a part if the paper around it is of the other side of grey, with its score for evenness and a pen's edges; else none. */
 function lookedAt(picture, found) {
-  const { width, height, pixels } = picture;
+  const { width, pixels } = picture;
   const { dark, ink, labels, parts, place } = found;
   const part = parts[place];
-  const around = Math.max(EDGE_MOST + 1, Math.trunc(0.4 * extentOf(part)));
-  const [top, bottom] = [Math.max(0, part.top - around), Math.min(height, part.bottom + around)];
-  const [left, right] = [Math.max(0, part.left - around), Math.min(width, part.right + around)];
+  const window = windowOf(part, picture);
+  const { top, bottom, left, right } = window;
   const [contrasts, inside, outside] = [[], [], []];
   for (let y = top; y < bottom; y++) {
     for (let x = left; x < right; x++) {
@@ -175,11 +170,18 @@ function lookedAt(picture, found) {
   contrasts.sort((a, b) => a - b);
   const strength = contrasts[Math.floor((contrasts.length * 9) / 10)];
   const even = contrasts.filter((value) => 2 * value >= strength).length / contrasts.length;
-  const edged = edgedShare(picture, found, { top, bottom, left, right }, strength);
+  const edged = edgedShare(picture, found, window, strength);
   const middle = (written + paper) / 2;
   const alike = outside.filter((value) => (dark ? value < middle : value > middle)).length / outside.length;
   const trusted = even * (edged * edged * edged) * (1 - alike);
   return [{ ...found, score: found.score * trusted * trusted, part, strength, edged }];
+}
+
+/** Return the box of a part and the paper around it. */
+function windowOf(part, { width, height }) {
+  const around = Math.max(EDGE_MOST + 1, Math.trunc(0.4 * extentOf(part)));
+  const [top, bottom] = [Math.max(0, part.top - around), Math.min(height, part.bottom + around)];
+  return { top, bottom, left: Math.max(0, part.left - around), right: Math.min(width, part.right + around) };
 }
 
 /** Return on which share of a part's outline the picture itself steps from ink to paper. */
@@ -207,6 +209,7 @@ function edgedShare({ width, pixels }, { dark, labels, parts, place }, { top, bo
 
 const extentOf = ({ top, bottom, left, right }) => Math.max(bottom - top, right - left);
 const thicknessOf = ({ area, perimeter }) => (2 * area) / perimeter;
+const isInside = ({ top, bottom, left, right }, width, height) => top > 0 && left > 0 && bottom < height && right < width;
 
 /** Return whether a part is a sheet of paper with something written on it. */
 function isSheet({ labels, part, place }, across) {
@@ -280,17 +283,16 @@ function isNear(part, digit, share) {
 function doubtOf(digit, strokes, box, picture) {
   const { width, height } = picture;
   const toBorder = Math.min(box.top, box.left, height - box.bottom, width - box.right);
-  const isInside = (part) => part.top > 0 && part.left > 0 && part.bottom < height && part.right < width;
   const rest = digit.parts.some((part) => {
     const thickness = thicknessOf(part) / thicknessOf(digit.part);
-    return !isInside(part) && isNear(part, digit.part, REST_NEAR) && thickness > REST_THICK[0] && thickness < REST_THICK[1];
+    return !isInside(part, width, height) && isNear(part, digit.part, REST_NEAR) && thickness > REST_THICK[0] && thickness < REST_THICK[1];
   });
   if (toBorder <= BORDER * Math.min(width, height) || rest || goesOnToBorder(digit, picture)) {
     return "shows a digit that touches its border: take a picture of the whole digit";
   }
   const also = digit.parts.some((part, i) => {
     const thickness = thicknessOf(part) / thicknessOf(digit.part);
-    return !strokes[i] && isInside(part) && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
+    return !strokes[i] && isInside(part, width, height) && extentOf(part) >= ALSO * extentOf(box) && thickness > 0.4 && thickness < 2.5;
   });
   if (also) return "shows several digits, and one was read: crop it to one digit";
   if (digit.edged < BLURRED) return "is blurred, or a shadow lies over the digit: take it again, in even light";
@@ -333,11 +335,4 @@ function histogram(values) {
 function levelAbove(counts, wanted) {
   let sum = 0;
   return counts.findIndex((count) => (sum += count) >= wanted);
-}
-
-/** Return the start that puts the centre of mass in the middle, without leaving the picture. */
-function centred(weights, length) {
-  const moments = Array.from(weights, (weight, i) => weight * i);
-  const centre = pairwiseSum(moments, Number) / pairwiseSum(Array.from(weights), Math.fround) + 0.5;
-  return Math.min(Math.max(rounded(length / 2 - centre), 0), length - weights.length);
 }

@@ -1,7 +1,11 @@
-/** Where a picture has ink, as in edge/data/ink.py, whose comments give the reasons. */
+/** Ink, as in edge/data/ink.py, whose comments give the reasons. */
+
+import { pairwiseSum, rounded } from "./numbers.js";
+import { LANCZOS, resized } from "./resample.js";
 
 export const DARKEST = 48;
 const [LINE_THICK, LINE_SHARE, LINE_ENDS] = [[4, 6], 0.4, 0.15];
+const [INK_SHARE, STROKE_LEAST] = [20 / 28, 1.5 / 20];
 const SLOPE = 11;
 
 /** Return how much each pixel differs from the paper around it, 0 to 255: a Uint8Array. */
@@ -76,3 +80,41 @@ function levelLines(ink, length, breadth, threshold, thickness, across, along) {
 
 /** Add to each number its neighbours. */
 const withinOne = (counts) => counts.map((count, i) => count + (counts[i - 1] ?? 0) + (counts[i + 1] ?? 0));
+
+/** Return a digit as in MNIST: its longer side 20 of 28 pixels, centred by its mass, no stroke thinner than most there. */
+export function placed(ink, stroke, height, width) {
+  const thinner = STROKE_LEAST * Math.max(ink.width, ink.height) - stroke;
+  const box = grown(ink, Math.max(0, rounded(thinner / (2 - 2 * STROKE_LEAST))));
+  const factor = (Math.min(height, width) * INK_SHARE) / Math.max(box.width, box.height);
+  const [across, down] = [box.width, box.height].map((side) => Math.max(1, rounded(side * factor)));
+  const small = Float32Array.from(resized(box, across, down, LANCZOS).pixels);
+  const stronger = Math.fround(255 / small.reduce((most, value) => Math.max(most, value), 0));
+  for (let i = 0; i < small.length; i++) small[i] *= stronger;
+  const rows = Array.from({ length: down }, (_, y) => pairwiseSum(small.subarray(y * across, (y + 1) * across), Math.fround));
+  const columns = new Float32Array(across);
+  for (let i = 0; i < small.length; i++) columns[i % across] += small[i];
+  const [top, left] = [centred(rows, height), centred(columns, width)];
+  const pixels = new Uint8Array(height * width);
+  for (let y = 0; y < down; y++) {
+    for (let x = 0; x < across; x++) pixels[(top + y) * width + left + x] = Math.trunc(small[y * across + x]);
+  }
+  return { width, height, channels: 1, pixels };
+}
+
+/** Return ink with so many pixels more on each side of its strokes. */
+function grown({ width, height, pixels }, by) {
+  const [across, down] = [width + 4 * by, height + 4 * by];
+  const padded = new Uint8Array(across * down);
+  for (let y = 0; y < height; y++) padded.set(pixels.subarray(y * width, (y + 1) * width), (y + 2 * by) * across + 2 * by);
+  for (const step of [across, 1]) slide(padded, 2 * by + 1, step, true);
+  const made = { width: width + 2 * by, height: height + 2 * by, channels: 1, pixels: new Uint8Array((width + 2 * by) * (height + 2 * by)) };
+  for (let y = 0; y < made.height; y++) made.pixels.set(padded.subarray(y * across, y * across + made.width), y * made.width);
+  return made;
+}
+
+/** Return the start that puts the centre of mass in the middle, without leaving the picture. */
+function centred(weights, length) {
+  const moments = Array.from(weights, (weight, i) => weight * i);
+  const centre = pairwiseSum(moments, Number) / pairwiseSum(Array.from(weights), Math.fround) + 0.5;
+  return Math.min(Math.max(rounded(length / 2 - centre), 0), length - weights.length);
+}

@@ -13,6 +13,7 @@ from edgecnn.edge.manifest import Preprocessing, Side
 from edgecnn.edge.model.preprocess import Images
 from tests.digit_photos.photo import HELD_OUT, TUNED, Kinds, photo
 
+DIGITS = Path(__file__).parents[2] / "kept" / "public" / "digits"
 DIGIT = Preprocessing(scale=1 / 255, fit="digit", background="dark")
 
 
@@ -106,6 +107,39 @@ def test_a_thin_stroke_keeps_full_brightness(tmp_path: Path) -> None:
     ImageDraw.Draw(picture).line((300, 100, 340, 380), fill=0, width=3)
     picture.save(tmp_path / "thin.png")
     assert read_image(tmp_path / "thin.png", (28, 28, 1), DIGIT).max() == 255
+
+
+def stroke(image: Images) -> float:
+    """Return the mean width of strokes in pixels: twice the area by the perimeter."""
+    mask = np.pad(np.kron(image, np.ones((8, 8))) >= 128, 1)
+    edges = sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in (0, 1))
+    return 2 * int(np.count_nonzero(mask)) / edges / 8
+
+
+@pytest.mark.parametrize("width", [3, 6, 60])
+def test_a_thin_pens_strokes_become_as_thick_as_most_in_mnist(width: int, tmp_path: Path) -> None:
+    picture = Image.new("L", (640, 640), 255)
+    ImageDraw.Draw(picture).line([(220, 120), (420, 120), (300, 520)], fill=0, width=width, joint="curve")
+    image, doubts = read(picture, tmp_path)
+    assert 1.2 <= stroke(image[..., 0]) <= max(1.8, width * 20 / 400 * 1.2)
+    assert not doubts
+
+
+@pytest.mark.parametrize("path", sorted(DIGITS.rglob("*.png")), ids=lambda path: path.name)
+def test_a_public_photo_of_thin_ink_is_read_with_thick_strokes(path: Path) -> None:
+    image = read_image(path, (28, 28, 1), DIGIT)[..., 0]
+    assert stroke(image) >= 1.2
+
+
+def test_the_half_that_a_pencil_left_weak_belongs_to_the_digit(tmp_path: Path) -> None:
+    picture = Image.new("L", (400, 400), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.arc((120, 80, 280, 320), 90, 270, fill=60, width=14)
+    draw.arc((120, 80, 280, 320), 270, 90, fill=175, width=14)
+    image = read(picture, tmp_path)[0][..., 0]
+    columns = np.flatnonzero(image.any(axis=0))
+    assert len(columns) == pytest.approx(20 * 160 / 240, abs=1)
+    assert image[:, columns[-1]].max() > 60
 
 
 def written(digit: str, size: int, paper: int, ink: int, bold: int = 2) -> Image.Image:
