@@ -107,6 +107,6 @@ def test_what_a_command_writes_is_what_its_schema_says(
     shutil.copy(three_files / "int8.tflite", "copy.tflite")
     for title, arguments in COMMANDS.items():
         written = Path(f"{title}.json")
-        busy = {"doctor": 4}.get(title, 7)  # Another job that takes this machine's time is a problem to the one, invalid to others.
+        busy = {"doctor": 4}.get(title, 7)  # What a busy machine is to each.
         assert terminal.run(*(item.format(**places) for item in arguments), "--json", written) in (0, busy), terminal.err
         require_valid(title.split()[0], written.read_text())
