@@ -182,7 +182,11 @@ def _whole(digit: _Digit, levels: Grey) -> _Digit:
     weakest = max(digit.faintest, int(_WEAKER * digit.strength))
     parts = connected_parts(digit.ink >= weakest)
     place = int(parts.labels[digit.parts.labels == digit.place].min())
-    if place == len(parts.area) or not _inside(parts, levels)[place] or parts.area[place] < digit.parts.area[digit.place]:
+    if (
+        place == len(parts.area)
+        or not _at_borders(parts, levels)[0][place]
+        or parts.area[place] < digit.parts.area[digit.place]
+    ):
         return digit
     thicker, longer = (of(parts)[place] / of(digit.parts)[digit.place] for of in (_thickness, _extents))
     drawn = _edged(levels, digit.dark, parts, place, weakest) >= _WEAKER_EDGED
@@ -217,10 +221,10 @@ def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Dig
         score = np.sqrt(mass) * mean * np.sqrt(mean)
         for shares, (most_share, span) in ((_thickness(parts) / extent, _THICK), (parts.area / (extent * extent), _FULL)):
             score *= np.clip((most_share + span - shares) / span, 0.02, 1)
-        score *= np.where(_inside(parts, ink), 1, _TOUCHING)
+        inside, spanning = _at_borders(parts, ink)
+        score *= np.where(inside, 1, _TOUCHING)
         possible = (extent >= _EXTENT_LEAST * min(ink.shape)) & (parts.area >= _AREA_LEAST)
-        possible &= (parts.bottom - parts.top < ink.shape[0]) & (parts.right - parts.left < ink.shape[1])
-        score[~possible] = 0
+        score[~possible | spanning] = 0
         for place in np.argsort(-score, kind="stable")[:_LOOKED_AT].tolist():
             if score[place] > 0:
                 yield from _looked_at(levels, dark, ink, faintest, parts, place, float(score[place]))
@@ -283,11 +287,11 @@ def _extents(parts: Parts) -> NDArray[np.intp]:
     return np.asarray(np.maximum(parts.bottom - parts.top, parts.right - parts.left), np.intp)
 
 
-def _inside(parts: Parts, levels: Grey) -> NDArray[np.bool_]:
-    """Return which parts don't touch the border."""
+def _at_borders(parts: Parts, levels: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which parts touch no border, and which reach from one to the opposite one: printed lines and a table do."""
     height, width = levels.shape
-    inside: NDArray[np.bool_] = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
-    return inside
+    inside = (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
+    return inside, (parts.bottom - parts.top == height) | (parts.right - parts.left == width)
 
 
 def _is_sheet(digit: _Digit) -> bool:
@@ -361,8 +365,8 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
     )
     extents = _extents(parts)
     thickness = _thickness(parts) / _thickness(parts)[digit.place]
-    inside = _inside(parts, levels)
-    rest = ~inside & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
+    inside, spanning = _at_borders(parts, levels)
+    rest = ~inside & ~spanning & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
     if min(to_border) <= _BORDER * min(height, width) or rest.any() or _goes_on_to_border(digit, levels):
         return "shows a digit that touches its border: take a picture of the whole digit"
     if np.any(~strokes & inside & (extents >= _ALSO * extent) & (thickness > 0.4) & (thickness < 2.5)):
@@ -387,8 +391,9 @@ def _goes_on_to_border(digit: _Digit, levels: Grey) -> bool:
     written, paper = (_median(_counts(tones[where])) for where in (part, ~part))
     ink = tones < written + _AS_DARK * (paper - written)
     ink &= ~printed_lines(ink)
-    joined = connected_parts(ink).labels
-    ink &= np.isin(joined, joined[part & ink])
+    joined = connected_parts(ink)
+    own = joined.labels[part & ink]
+    ink &= np.isin(joined.labels, own[~_at_borders(joined, ink)[1][own]])
     at_border = (
         (first_row == 0, ink[0]),
         (first_column == 0, ink[:, 0]),

@@ -140,9 +140,9 @@ function digitsOf(picture, { dark, ink, faintest }) {
 
 /** Return how much a part looks like a digit by its own pixels. */
 function scoreOf(part, width, height) {
-  const { area, mass, top, bottom, left, right } = part;
+  const { area, mass } = part;
   const possible = extentOf(part) >= EXTENT_LEAST * Math.min(width, height) && area >= AREA_LEAST;
-  if (!possible || bottom - top === height || right - left === width) return 0;
+  if (!possible || spans(part, width, height)) return 0;
   const mean = mass / area;
   const falls = (share, [most, span]) => Math.min(Math.max((most + span - share) / span, 0.02), 1);
   const extent = extentOf(part);
@@ -209,14 +209,16 @@ function edgedShare({ width, pixels }, { dark, labels, parts, place }, { top, bo
 
 const extentOf = ({ top, bottom, left, right }) => Math.max(bottom - top, right - left);
 const thicknessOf = ({ area, perimeter }) => (2 * area) / perimeter;
+// Printed lines and a table reach from one border to the opposite one.
+const spans = ({ top, bottom, left, right }, width, height) => bottom - top === height || right - left === width;
 const isInside = ({ top, bottom, left, right }, width, height) => top > 0 && left > 0 && bottom < height && right < width;
 
 /** Return whether a part is a sheet of paper with something written on it. */
 function isSheet({ labels, part, place }, across) {
   const [width, height] = [part.right - part.left, part.bottom - part.top];
   const at = (x, y) => labels[(part.top + y) * across + part.left + x] === place;
-  const rows = spans(height, width, (y, x) => at(x, y));
-  const columns = spans(width, height, at);
+  const rows = setEnds(height, width, (y, x) => at(x, y));
+  const columns = setEnds(width, height, at);
   const ends = [];
   let area = 0;
   rows.forEach(([first, last], y) => {
@@ -234,7 +236,7 @@ function isSheet({ labels, part, place }, across) {
 }
 
 /** Return the first and the last place of each line that is set. */
-function spans(lines, length, isSet) {
+function setEnds(lines, length, isSet) {
   return Array.from({ length: lines }, (_, line) => {
     let [first, last] = [-1, -1];
     for (let place = 0; place < length; place++) {
@@ -285,7 +287,8 @@ function doubtOf(digit, strokes, box, picture) {
   const toBorder = Math.min(box.top, box.left, height - box.bottom, width - box.right);
   const rest = digit.parts.some((part) => {
     const thickness = thicknessOf(part) / thicknessOf(digit.part);
-    return !isInside(part, width, height) && isNear(part, digit.part, REST_NEAR) && thickness > REST_THICK[0] && thickness < REST_THICK[1];
+    const isRest = !isInside(part, width, height) && !spans(part, width, height) && isNear(part, digit.part, REST_NEAR);
+    return isRest && thickness > REST_THICK[0] && thickness < REST_THICK[1];
   });
   if (toBorder <= BORDER * Math.min(width, height) || rest || goesOnToBorder(digit, picture)) {
     return "shows a digit that touches its border: take a picture of the whole digit";
@@ -313,8 +316,8 @@ function goesOnToBorder({ dark, labels, part, place }, { width, height, pixels }
   const [written, paper] = [median(tones.filter((_, i) => isPart[i])), median(tones.filter((_, i) => !isPart[i]))];
   const ink = Uint8Array.from(tones, (tone) => (tone < written + AS_DARK * (paper - written) ? 1 : 0));
   for (const at of printedLines(ink, across, down, 1)) ink[at] = 0;
-  const joined = connectedParts(ink, across, down, 1).labels;
-  const digits = new Set(joined.filter((_, i) => ink[i] && isPart[i]));
+  const { labels: joined, parts } = connectedParts(ink, across, down, 1);
+  const digits = new Set(joined.filter((label, i) => ink[i] && isPart[i] && !spans(parts[label], across, down)));
   const widthAt = (isEdge) => ink.reduce((sum, is, i) => sum + (is && digits.has(joined[i]) && isEdge(i) ? 1 : 0), 0);
   const widths = [
     top === 0 ? widthAt((i) => i < across) : 0,

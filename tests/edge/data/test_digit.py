@@ -142,6 +142,24 @@ def test_the_half_that_a_pencil_left_weak_belongs_to_the_digit(tmp_path: Path) -
     assert image[:, columns[-1]].max() > 60
 
 
+def form_cell() -> Image.Image:
+    """A 2 in a cell of a form, whose lines are as thick as the pen's."""
+    picture = Image.new("L", (216, 176), 250)
+    draw = ImageDraw.Draw(picture)
+    for x, y in ((14, 14), (200, 160)):
+        draw.line((0, y, 216, y), 30, 7)
+        draw.line((x, 0, x, 176), 30, 7)
+    draw.line([(60, 50), (110, 34), (140, 60), (70, 138), (150, 136)], 40, 7, "curve")
+    return picture
+
+
+def test_the_lines_of_a_form_around_a_digit_do_not_cut_it(tmp_path: Path) -> None:
+    image, doubts = read(form_cell(), tmp_path)
+    assert not doubts
+    alone, _ = read(form_cell().crop((25, 20, 190, 155)), tmp_path)
+    assert likeness(image, alone) > 0.95
+
+
 def written(digit: str, size: int, paper: int, ink: int, bold: int = 2) -> Image.Image:
     """A sheet with a digit on it."""
     sheet = Image.new("L", (size * 3 // 4, size), paper)
