@@ -143,9 +143,8 @@ def fit_digit(grey: NDArray[np.uint8], height: int, width: int, polarity: Polari
         polarity.on_doubt(f"{name} {doubt}")
     tall, wide = levels.shape
     polarity.on_box((left / wide, top / tall, right / wide, bottom / tall))
-    ink = np.where(members, np.minimum(255, digit.ink.astype(np.int32) * 255 // digit.strength), 0)
-    stroke = float(_thickness(digit.parts)[digit.place])
-    return placed(ink[top:bottom, left:right].astype(np.uint8), stroke, height, width)
+    ink = np.where(members, np.minimum(255, digit.ink.astype(np.int32) * 255 // digit.strength), 0)[top:bottom, left:right]
+    return placed(ink.astype(np.uint8), float(_thickness(digit.parts)[digit.place]), height, width)
 
 
 def unsure(name: str, probability: float) -> str | None:
@@ -245,9 +244,8 @@ def _looked_at(levels: Grey, dark: bool, ink: Grey, faintest: int, parts: Parts,
     edged = _edged(levels, dark, parts, place, strength)
     middle = (written + paper) / 2
     # Paper between strokes looks like the paper around them, ink does not.
-    alike = float(outside[: math.ceil(middle)].sum() if dark else outside[math.floor(middle) + 1 :].sum()) / float(
-        outside.sum()
-    )
+    like_ink = outside[: math.ceil(middle)] if dark else outside[math.floor(middle) + 1 :]
+    alike = float(like_ink.sum()) / float(outside.sum())
     trusted = even * (edged * edged * edged) * (1 - alike)
     yield _Digit(score * trusted * trusted, dark, ink, faintest, parts, place, strength, edged)
 
@@ -338,8 +336,7 @@ def _share(best: _Digit, other: _Digit) -> float:
 def _strokes(digit: _Digit) -> NDArray[np.bool_]:
     """Return which parts belong to a digit: some write a 4 or a 5 in strokes that don't touch."""
     parts, place = digit.parts, digit.place
-    extent = _extents(parts)
-    thickness = _thickness(parts) / _thickness(parts)[place]
+    extent, thickness = _extents(parts), _thickness(parts) / _thickness(parts)[place]
     belong = _near(digit, _NEAR) & (extent >= _PIECE * extent[place])
     belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= 1.2 * extent[place])
     belong[place] = True
@@ -363,8 +360,7 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
         height - parts.bottom[strokes].max(),
         width - parts.right[strokes].max(),
     )
-    extents = _extents(parts)
-    thickness = _thickness(parts) / _thickness(parts)[digit.place]
+    extents, thickness = _extents(parts), _thickness(parts) / _thickness(parts)[digit.place]
     inside, spanning = _at_borders(parts, levels)
     rest = ~inside & ~spanning & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
     if min(to_border) <= _BORDER * min(height, width) or rest.any() or _goes_on_to_border(digit, levels):
