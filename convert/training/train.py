@@ -36,6 +36,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import versions
 from edgecnn.edge.result import SILENT, Progress
+from edgecnn.edge.sandbox.unverified import lacks_memory
 from edgecnn.edge.text import counted, duration_text
 
 # Seconds: when batches tell how long a run takes, and what is worth a line.
@@ -78,14 +79,11 @@ def trained(
     except Exception as error:
         if refused := refusal(error):
             raise refused from error
-        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory, an arena protobuf's.
-        name, text = type(error).__name__, str(error)
-        if (
-            name == "ResourceExhaustedError"
-            or (name == "AbortedError" and "Status: 1," in text)
-            or (name == "DecodeError" and "Arena alloc failed" in text)
-        ):
-            raise MemoryError(text) from error
+        # TensorFlow's, which must not be imported for its names; oneDNN's status 1 is dnnl_out_of_memory.
+        name = type(error).__name__
+        exhausted = name == "ResourceExhaustedError" or (name == "AbortedError" and "Status: 1," in str(error))
+        if exhausted or (lacks_memory(error) and not isinstance(error, EdgeCnnError)):
+            raise MemoryError(str(error)) from error
         raise
 
 

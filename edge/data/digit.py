@@ -181,15 +181,13 @@ def _whole(digit: _Digit, levels: Grey) -> _Digit:
     weakest = max(digit.faintest, int(_WEAKER * digit.strength))
     parts = connected_parts(digit.ink >= weakest)
     place = int(parts.labels[digit.parts.labels == digit.place].min())
-    if (
-        place == len(parts.area)
-        or not _at_borders(parts, levels)[0][place]
-        or parts.area[place] < digit.parts.area[digit.place]
-    ):
+    if place == len(parts.area) or not _at_borders(parts, levels)[0][place]:
         return digit
     thicker, longer = (of(parts)[place] / of(digit.parts)[digit.place] for of in (_thickness, _extents))
+    if parts.area[place] < digit.parts.area[digit.place] or thicker > _THICKER or longer > _LONGER:
+        return digit
     drawn = _edged(levels, digit.dark, parts, place, weakest) >= _WEAKER_EDGED
-    return digit._replace(parts=parts, place=place) if drawn and thicker <= _THICKER and longer <= _LONGER else digit
+    return digit._replace(parts=parts, place=place) if drawn else digit
 
 
 def _inks(levels: Grey, dark: bool) -> Iterator[tuple[bool, Grey, int]]:

@@ -19,7 +19,7 @@ _LINE_THICK, _LINE_SHARE = (4, 6), 0.4
 _LINE_ENDS = 0.15
 # MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
 _INK_SHARE = 20 / 28
-# Three quarters of MNIST's test digits have strokes of at least 1.5 of 20 pixels: a thin pen's are grown to that.
+# Most of MNIST's digits have strokes of at least 1.5 of 20 pixels: a thin pen's are grown to that.
 _STROKE_LEAST = 1.5 / 20
 # Slopes of lines, in 64ths, about 10 degrees each way.
 _SLOPES = range(-11, 12)

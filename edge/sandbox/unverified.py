@@ -21,8 +21,8 @@ SECONDS = 120.0
 _BASE_BYTES = 2 * 2**30
 _BYTES_PER_BYTE = 16
 
-# How C++, ONNX Runtime and TensorFlow report it.
-_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "OOM when allocating")
+# How C++, ONNX Runtime, TensorFlow and its protobuf report it.
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "OOM when allocating", "Arena alloc failed")
 
 Result = TypeVar("Result")
 

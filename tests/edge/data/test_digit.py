@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn.edge.data.digit import Polarity
 from edgecnn.edge.data.image_file import fit_image, read_image
+from edgecnn.edge.data.named_sets import load_shipped
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.manifest import Preprocessing, Side
 from edgecnn.edge.model.preprocess import Images
@@ -116,6 +117,11 @@ def stroke(image: Images) -> float:
     return 2 * int(np.count_nonzero(mask)) / edges / 8
 
 
+def test_most_of_mnists_digits_have_strokes_of_at_least_one_and_a_half_pixels() -> None:
+    images = load_shipped("test").images(range(500))[..., 0]
+    assert np.mean([stroke(image) >= 1.5 for image in images]) > 0.75
+
+
 @pytest.mark.parametrize("width", [3, 6, 60])
 def test_a_thin_pens_strokes_become_as_thick_as_most_in_mnist(width: int, tmp_path: Path) -> None:
     picture = Image.new("L", (640, 640), 255)
@@ -131,12 +137,16 @@ def test_a_public_photo_of_thin_ink_is_read_with_thick_strokes(path: Path) -> No
     assert stroke(image) >= 1.2
 
 
-def test_the_half_that_a_pencil_left_weak_belongs_to_the_digit(tmp_path: Path) -> None:
+def in_pencil() -> Image.Image:
+    """A 0, its right half weak."""
     picture = Image.new("L", (400, 400), 255)
-    draw = ImageDraw.Draw(picture)
-    draw.arc((120, 80, 280, 320), 90, 270, fill=60, width=14)
-    draw.arc((120, 80, 280, 320), 270, 90, fill=175, width=14)
-    image = read(picture, tmp_path)[0][..., 0]
+    for begin, level in ((90, 60), (270, 175)):
+        ImageDraw.Draw(picture).arc((120, 80, 280, 320), begin, begin + 180, level, 14)
+    return picture
+
+
+def test_the_half_that_a_pencil_left_weak_belongs_to_the_digit(tmp_path: Path) -> None:
+    image = read(in_pencil(), tmp_path)[0][..., 0]
     columns = np.flatnonzero(image.any(axis=0))
     assert len(columns) == pytest.approx(20 * 160 / 240, abs=1)
     assert image[:, columns[-1]].max() > 60
