@@ -29,7 +29,7 @@ def test_pictures_in_which_a_model_of_digits_sees_none_are_counted_and_left_out(
     assert found is not None
     (name, split), *_ = found.strangers
     assert (name, len(split.labels)) == ("letters", 1)
-    assert split.images([0]).max() == 255
+    assert (split.images([0])[0, 5:23, 13:15] > 200).all()
     assert any("1 of 2 pictures" in line for line in lines)
     (tmp_path / "letters" / "broken.png").write_text("no picture")
     with pytest.raises(ArtifactError, match=r"broken\.png"):
