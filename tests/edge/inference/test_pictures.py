@@ -10,7 +10,7 @@ from PIL import Image
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.inference.pictures import fitted_picture
+from edgecnn.edge.inference.pictures import FittedPicture, fitted_picture
 from edgecnn.edge.inference.predictions import read_image
 from edgecnn.edge.manifest import Preprocessing
 
@@ -86,3 +86,11 @@ def test_a_picture_that_may_be_read_wrong_has_a_doubt_and_any_other_has_none(exp
     image = read_image(grey, classifier, doubts.append)
     assert [doubt.replace("the picture", "picture 1") for doubt in doubts] == [second]
     assert classifier.predict(image).doubts == ()
+
+
+@pytest.mark.parametrize(("probability", "doubted"), [(0.781, True), (0.8, False)])
+def test_an_answer_that_is_often_wrong_is_doubted_of_a_fitted_digit_alone(probability: float, doubted: bool) -> None:
+    image = np.zeros((28, 28, 1), np.uint8)
+    doubt = FittedPicture(image, box=(0.1, 0.1, 0.9, 0.9)).doubt_of(probability, "six.png")
+    assert ("six.png" in (doubt or "")) == doubted
+    assert FittedPicture(image).doubt_of(probability, "six.png") is None
