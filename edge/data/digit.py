@@ -86,7 +86,7 @@ class Polarity(NamedTuple):
 
 UNSTATED = Polarity()
 UNSURE = 0.8
-"""A probability below which the answer to a fitted digit is doubted: between 0.7 and 0.8 a quarter of the answers are wrong."""
+"""A probability below which the answer to a fitted digit is doubted: just below it, MNIST's own digits are often read wrong."""
 
 
 class _Digit(NamedTuple):
