@@ -2,7 +2,6 @@
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -23,7 +22,7 @@ from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
-from edgecnn.edge.result import SILENT
+from edgecnn.edge.result import SILENT, Silent
 from tests.edge.serving.running import Server, serving
 from tests.edge.serving.service.desk import clients
 from tests.end_to_end.test_deploy import PLACE, REAL
@@ -70,6 +69,14 @@ def deployed(terminal: Any, tmp_path: Path, *arguments: object) -> dict[str, Any
     return dict(board)
 
 
+def order_of(artifacts: Path, tmp_path: Path, file: str, watch_seconds: float) -> Order:
+    """Return the order to put a bundle with one file into service."""
+    bundle = tmp_path / "bars.zip"
+    with ModelFolder(artifacts) as models:
+        write_bundle(bundle, models, models.test_images(), (file,))
+    return Order(bundle, "bars", running_version(), "MEND", DeployOptions(watch_seconds=watch_seconds))
+
+
 def files_in_service(board: Any) -> list[str]:
     return [file["file"] for file in ask(state_of(board), {"do": "status"})["serving"]["files"]]
 
@@ -106,20 +113,17 @@ def load_label(artifacts: Path) -> str:
 
 
 def test_a_service_that_dies_while_it_is_watched_has_the_earlier_bundle_again(
-    board: Any, service: Server, artifacts: Path, terminal: Any, tmp_path: Path, network: Any
+    board: Any, service: Server, artifacts: Path, terminal: Any, tmp_path: Path
 ) -> None:
+    class EndsTheWatched(Silent):
+        def say(self, text: str) -> None:
+            if "watching" in text:
+                service.signal(signal.SIGKILL)
+
     before = (board.home / PLACE).read_bytes()
-
-    def end_when_switched() -> None:
-        network.until(lambda: (board.home / PLACE).read_bytes() != before)
-        service.signal(signal.SIGKILL)
-
-    ender = threading.Thread(target=end_when_switched)
-    ender.start()
-    done = deployed(terminal, tmp_path, artifacts, *SECOND, "--watch", "20s")
-    ender.join()
-    assert (done["outcome"], done["serving"]) == ("taken back", False), done
-    assert "stopped answering" in done["reason"]
+    (done,) = deploy_to(["pi"], order_of(artifacts, tmp_path, SECOND[1], 20.0), EndsTheWatched())
+    assert (done.outcome, done.serving) == ("taken back", False), done
+    assert "stopped answering" in str(done.reason)
     assert (board.home / PLACE).read_bytes() == before
     assert terminal.run("deploy", artifacts, *SECOND, "--device", "pi") == 0
 
@@ -151,20 +155,11 @@ def test_another_edgecnn_gets_an_environment_of_its_own_and_the_running_service_
     network: Any, artifacts: Path, picture: bytes, tmp_path: Path
 ) -> None:
     device = network.add("pi", edgecnn=None)
-    bundle = tmp_path / "bars.zip"
-    with ModelFolder(artifacts) as models:
-        write_bundle(bundle, models, models.test_images(), ("float32.tflite",))
+    order = order_of(artifacts, tmp_path, "float32.tflite", 0.0)
 
     def deploy(text: str) -> Deployed:
-        order = Order(
-            bundle,
-            "bars",
-            running_version(),
-            "MEND",
-            DeployOptions(watch_seconds=0.0),
-            install=Install(("tflite",), wheel(network.folder, text)),
-        )
-        (found,) = deploy_to(["pi"], order, SILENT)
+        install = Install(("tflite",), wheel(network.folder, text))
+        (found,) = deploy_to(["pi"], replace(order, install=install), SILENT)
         return found
 
     assert deploy(REAL).outcome == "deployed"
