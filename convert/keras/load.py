@@ -85,7 +85,7 @@ def load_tensorflow() -> Any:
         if error.name != "tensorflow":
             raise
         raise MissingDependency(f"TensorFlow is not installed. On the workstation: {install_command('train')}") from error
-    logging.getLogger("tensorflow").addFilter(_not_of_retracing)
+    logging.getLogger("tensorflow").addFilter(_is_news)
     return tensorflow
 
 
@@ -108,9 +108,12 @@ def kernels_to_train() -> Iterator[None]:
         del os.environ[_ONEDNN]
 
 
-def _not_of_retracing(record: logging.LogRecord) -> bool:
-    """Leave out the warning that functions are traced often: each network of a sweep has a step of its own."""
-    return "triggered tf.function retracing" not in record.getMessage()
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that functions are traced often, and where the files were that a conversion has deleted again.
+
+    Each network of a sweep has a step of its own. A notebook shows both in red.
+    """
+    return not any(text in record.getMessage() for text in ("triggered tf.function retracing", "Assets written to"))
 
 
 @contextmanager

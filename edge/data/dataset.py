@@ -3,14 +3,21 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages, read_labels
 from edgecnn.edge.data.idx import idx_labels, is_idx_folder, load_idx
 from edgecnn.edge.data.image_file import ImageRule, background
-from edgecnn.edge.data.image_folder import LABELS_NAME, has_parts, list_images, load_image_folder, validation_folder
+from edgecnn.edge.data.image_folder import (
+    LABELS_NAME,
+    ROUND_SIDES,
+    has_parts,
+    list_images,
+    load_image_folder,
+    validation_folder,
+)
 from edgecnn.edge.data.named_sets import MNIST, REGISTERED, load_keras_set, load_shipped
 from edgecnn.edge.data.npz import has_validation_arrays, load_npz, npz_labels
 from edgecnn.edge.data.pixel_digests import learnt_images
@@ -27,6 +34,7 @@ IMAGES: Final = "images"
 IDX: Final = "idx"
 NPZ: Final = "npz"
 _SAMPLE = 1000
+_SMALLER = 2
 _NAMES_SHOWN = 20
 # Phones and cameras write them.
 _UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
@@ -167,6 +175,24 @@ def load_dataset(
         train, test = (_load_part(found, part, options, model) for part in PARTS)
         dataset = _checked(found, train, test, options, model=model)
     return _with_validation(dataset, found, options)
+
+
+def smaller_sizes(dataset: Dataset) -> tuple[tuple[int, int], ...]:
+    """Return the next two smaller round sizes that square image files can be fitted to; none of other images."""
+    height, width, _ = dataset.train.shape
+    if not isinstance(dataset.train, FileSplit) or height != width:
+        return ()
+    return tuple((side, side) for side in reversed(ROUND_SIDES) if side < height)[:_SMALLER]
+
+
+def resized(dataset: Dataset, size: tuple[int, int]) -> Dataset:
+    """Return a folder's image files fitted to another size (height, width)."""
+    parts: dict[str, Any] = {
+        name: replace(split, shape=(*size, split.shape[2]))
+        for name in ("train", "test", "val")
+        if isinstance(split := getattr(dataset, name), FileSplit)
+    }
+    return replace(dataset, **parts)
 
 
 def listed_names(test: Split) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ LABELS_NAME = "labels.txt"
 VALIDATION_NAMES = ("val", "valid", "validation")
 # A manifest, which repeats the list of test images, has at most 16 MiB.
 _MOST_LIST_BYTES = 2**22
-_ROUND_SIDES = (16, 24, 32, 48, 64, 96)
+ROUND_SIDES = (16, 24, 32, 48, 64, 96)
 _LARGEST_OWN = 128
 # A folder with only these is read as the parts of a dataset, never as classes.
 _PART_NAMES = {*PARTS, *VALIDATION_NAMES, "training", "testing"}
@@ -369,7 +369,7 @@ def _suitable(sizes: Counter[tuple[int, int]]) -> tuple[tuple[int, int], str]:
         return (height, width), ""
     # The median file need not be scaled up, and most of what it shows is kept.
     shorter = int(np.median(np.repeat([min(size) for size in sizes], list(sizes.values()))))
-    side = max((round_side for round_side in _ROUND_SIDES if round_side <= shorter), default=_ROUND_SIDES[0])
+    side = max((round_side for round_side in ROUND_SIDES if round_side <= shorter), default=ROUND_SIDES[0])
     several = f"{height}x{width} to {ordered[-1][0]}x{ordered[-1][1]}" if others else f"all {height}x{width}"
     return (side, side), f"{side}x{side} (files are {several}, median of the shorter side {shorter})"
 

@@ -34,6 +34,7 @@ from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel, Opener, most_images
+from edgecnn.edge.sandbox.unverified import lacks_memory
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.splits import Split
@@ -341,7 +342,7 @@ class Classifier:
 
     def cannot_run(self, error: Exception) -> Exception:
         """Return the error for an exception that the runtime raised while it ran the file."""
-        if isinstance(error, MemoryError) or "bad_alloc" in str(error):  # C++ calls it so.
+        if lacks_memory(error):
             return MemoryError(str(error))
         return ArtifactError(f"{self._name}: {self.runtime.name} can't run it ({why(error, 200)}): {self._fix}")
 

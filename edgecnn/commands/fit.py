@@ -1,8 +1,9 @@
 """Find the most accurate network within limits of time and size.
 
 edgecnn's own networks are measured before they are trained. Those within the limits are trained by successive halving, and
-exported as int8; the validation images choose one, and the test images judge it. The same command continues where it was
-stopped. OUT/fit.json is the record, OUT/fit.png the picture.
+exported as int8; the validation images choose one, and the test images judge it. Square pictures in a folder are tried in two
+smaller sizes too, unless a size is stated. The same command continues where it was stopped. OUT/fit.json is the record,
+OUT/fit.png the picture.
 
 The exit code is 3 if no file is within the limits, and 7 if the machine was too noisy to tell.
 
@@ -103,7 +104,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
     from edgecnn.convert.training.choices import validated
-    from edgecnn.edge.data.dataset import Dataset, load_dataset
+    from edgecnn.edge.data.dataset import Dataset, load_dataset, smaller_sizes
     from edgecnn.edge.model.interface import interface_of
     from edgecnn.workflows.fit import fitted
     from edgecnn.workflows.fit_costs import FitJob
@@ -128,7 +129,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         if source:
             taken = interface_of(source, taken)
         work = network_work(dataset, exporting, False, Path(out), taken, progress)
-        job = FitJob(work, config, transfers, budget, minutes, device, Policy(tuple(allow)), command, ray)
+        sizes = () if isinstance(data, Dataset) or images.size else smaller_sizes(dataset)
+        job = FitJob(work, config, transfers, sizes, budget, minutes, device, Policy(tuple(allow)), command, ray)
         return pruned(job, source) if source else fitted(job)
 
 

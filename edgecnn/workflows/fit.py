@@ -5,7 +5,8 @@ as in hardware-aware searches (Tan and others, MnasNet, 2019, https://arxiv.org/
 successive halving (`rungs`); the validation images choose, and the test images judge the one file that was chosen.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,11 +22,12 @@ from edgecnn.convert.export.config import learns_integers
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model.backbones import LEAST_SIDE
 from edgecnn.convert.training.model.custom_model import new_model, resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
+from edgecnn.edge.data.dataset import resized
 from edgecnn.edge.data.pixel_digests import evidence, unknown_split
-from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import GateFailed, field
+from edgecnn.edge.errors import GateFailed, field, setting
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
@@ -35,11 +37,11 @@ from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import is_a_guess
 from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured, p90_ns
-from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep, name_of
+from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep, final_trainings
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
 
-# Of a network's usual numbers of filters.
+# Of a network's usual numbers of filters; of smaller images every second one.
 _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
 _STEP = 4  # Filters come in multiples of it: vector instructions take them so.
 # Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
@@ -50,33 +52,44 @@ _QAT_SHARE, _QAT_EPOCHS, _QAT_COST = 0.1, 5, 3.0
 # How far beyond the limits a network is trained too, to say what that would buy.
 MORE = 1.1
 
+Judged = tuple[FitJob, FittedFile]
+"""A measured file, and the search for images of its size."""
+
 
 def fitted(job: FitJob) -> Fit:
     """Search. Errors are those of `edgecnn.fit`."""
-    work = job.work
+    jobs, networks, costs = _of_sizes(job), dict[str, PlannedNetwork](), dict[str, NetworkCost]()
     with errors_of_a_sweep():
-        own = _candidates(job.base, work.dataset.train)
-        transfers = [resolved(config, work.dataset.train) for config in job.transfers]
-        configs = {name_of(config): config for config in (*transfers, *own)}
-        models = {name: partial(_untrained, job, config) for name, config in configs.items()}
-        costs = {cost.name: cost for cost in kept_costs(job, models, work.folder / "costs.json")}
-        chosen = _to_train(job, configs, costs)
+        for one in jobs:
+            found = {network.name: network for network in _candidates(one, _SCALES if one is job else _SCALES[::2])}
+            models = {name: partial(_untrained, one, network.config) for name, network in found.items()}
+            costs |= {cost.name: cost for cost in kept_costs(one, models, job.work.folder / f"costs{one.work.size}.json")}
+            networks |= found
+        chosen = _to_train(job, networks, costs)
         beyond = {name for name in chosen if not job.is_within(costs[name])}
-        with ray_nodes(job.ray, work.progress) as nodes:
-            work = replace(work, train_ahead=nodes.train if nodes else None)
-            planned = [configs[name] for name in chosen]
+        with ray_nodes(job.ray, job.work.progress) as nodes:
+            train, looked_at = nodes.train if nodes else None, [networks[name] for name in chosen]
+            planned = [PlannedNetwork(replace(work, train_ahead=train), config) for work, config in looked_at]
             goes_on = partial(_goes_on, beyond=beyond)
-            final, rungs = run_rungs(work, planned, training_minutes(job), goes_on, _least_epochs(job))
-            trainings = [
-                Training(item, work.folder_of(item), f"{place + 1} of {len(final)}, {name_of(item)}")
-                for place, item in enumerate(final)
-            ]
-            work.ahead(trainings)
-        work = for_integers(job, work, trainings)
-        made = [work.network(training) for training in trainings]
-    files = judged(job, made, beyond)
-    tried = _tried(job, configs, costs, rungs, work, trainings)
-    return written(job, tried, files)
+            final, rungs = run_rungs(planned, training_minutes(job), goes_on, _least_epochs(job))
+            trainings = final_trainings(final)
+        trainings = for_integers(job, trainings)
+        made = [(work.size, work.network(training)) for work, training in trainings]
+    files = [file for one in jobs for file in judged(one, [item for size, item in made if size == one.work.size], beyond)]
+    return written(job, _tried(job, networks, costs, rungs, trainings), files)
+
+
+def _of_sizes(job: FitJob) -> list[FitJob]:
+    """Return the search of the images in their size, and one for each smaller size that is tried too."""
+    work, found = job.work, [job]
+    for height, width in job.sizes:
+        of_size = replace(work, dataset=resized(work.dataset, (height, width)), size=f"size={height}x{width}")
+        found.append(replace(job, work=of_size))
+    if job.sizes:
+        smaller = " and ".join(f"{height}x{width}" for height, width in job.sizes)
+        own = setting("size", "{}x{}".format(*work.dataset.train.shape[:2]))
+        work.progress.say(f"Networks for pictures of {smaller} are tried too, which are faster; {own} leaves them out")
+    return found
 
 
 def training_minutes(job: FitJob) -> float:
@@ -84,30 +97,31 @@ def training_minutes(job: FitJob) -> float:
     return job.minutes * (1 - _QAT_SHARE) if learns_integers(job.work.exporting.formats[0]) else job.minutes
 
 
-def for_integers(job: FitJob, work: NetworkWork, trainings: Sequence[Training]) -> NetworkWork:
-    """Return the work with as many epochs of training for integers as there is time for; as it is if there is for none."""
-    if not learns_integers(work.exporting.formats[0]):
-        return work
-    known = replace(work, progress=SILENT)
-    seconds = _QAT_COST * sum(known.trained(training).history[-1].seconds for training in trainings)
+def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
+    """Return the trainings with as many epochs of training for integers as there is time for; as they are if there is none."""
+    if not learns_integers(job.work.exporting.formats[0]):
+        return list(trainings)
+    known = [replace(work, progress=SILENT).trained(training) for work, training in trainings]
+    seconds = _QAT_COST * sum(result.history[-1].seconds for result in known)
     epochs = min(_QAT_EPOCHS, int(60 * _QAT_SHARE * job.minutes / seconds))
     if not epochs:
-        work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")
-    return replace(work, exporting=replace(work.exporting, qat=epochs or None))
+        job.work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")
+    exporting = replace(job.work.exporting, qat=epochs or None)
+    return [(replace(work, exporting=exporting), training) for work, training in trainings]
 
 
-def _candidates(base: TrainConfig, train: Split) -> list[TrainConfig]:
-    """Return the settings of the networks that suit the images, in several widths."""
-    suited, _ = choose(base, train)
+def _candidates(job: FitJob, scales: Sequence[float]) -> list[PlannedNetwork]:
+    """Return the networks that suit the images: those trained on ImageNet, and edgecnn's own in several widths."""
+    train = job.work.dataset.train
+    suited, _ = choose(job.base, train)
     # The kind that suits comes first: its networks stay if there is time for few.
     others = [name for name in NETWORKS if name not in (CNN, suited.network)]
-    kinds = [suited.network, *others]
-    found = []
-    for kind in kinds:
-        for scale in _SCALES:
+    found = [] if job.work.size and train.shape[0] < LEAST_SIDE else list(job.transfers)
+    for kind in (suited.network, *others):
+        for scale in scales:
             filters = tuple(max(_STEP, round(scale * count / _STEP) * _STEP) for count in NETWORKS[kind].filters)
-            found.append(resolved(replace(base, network=kind, filters=filters), train))
-    return found
+            found.append(replace(job.base, network=kind, filters=filters))
+    return [PlannedNetwork(job.work, resolved(config, train)) for config in found]
 
 
 def _least_epochs(job: FitJob) -> int:
@@ -126,35 +140,40 @@ def _untrained(job: FitJob, config: TrainConfig) -> Any:
     return model
 
 
-def _to_train(job: FitJob, configs: dict[str, TrainConfig], costs: dict[str, NetworkCost]) -> list[str]:
+def _to_train(job: FitJob, networks: Mapping[str, PlannedNetwork], costs: Mapping[str, NetworkCost]) -> list[str]:
     """Return the networks to train: the largest within the limits, those of the kind that suits first; then larger ones.
 
-    Networks trained on ImageNet, if some are named, are that kind.
+    Networks trained on ImageNet, if some are named, are that kind: each in the largest size of images that is within. Of
+    edgecnn's own, the largest for each size of images come before the second of any.
     """
     by_kind: dict[str, list[str]] = {}
-    for name, config in configs.items():
+    for name, (_, config) in networks.items():
         by_kind.setdefault(_TRANSFERRED if config.transfer else config.network, []).append(name)
     largest_first = [sorted(names, key=lambda name: -costs[name].macs) for names in by_kind.values()]
-    within = [
-        [name for name in names if job.is_within(costs[name])][: None if kind == _TRANSFERRED else _OF_KIND]
-        for kind, names in zip(by_kind, largest_first, strict=True)
-    ]
-    beyond = [
-        [name for name in names if not job.is_within(costs[name]) and job.is_within(costs[name], MORE)]
-        for names in largest_first
-    ]
+    within, beyond = [], []
+    for kind, names in zip(by_kind, largest_first, strict=True):
+        fit = [name for name in names if job.is_within(costs[name])]
+        of_one = Counter[str | None]()  # So many of this size, or of this network trained on ImageNet, were there before.
+        places = dict[str, int]()
+        for name in fit:
+            work, config = networks[name]
+            one = config.transfer if kind == _TRANSFERRED else work.size
+            places[name], of_one[one] = of_one[one], of_one[one] + 1
+        in_turn = sorted(fit, key=places.__getitem__)
+        within.append([name for name in in_turn if not places[name]] if kind == _TRANSFERRED else in_turn[:_OF_KIND])
+        beyond.append([name for name in names if name not in places and job.is_within(costs[name], MORE)])
     suited, *others = within
     found = suited + [names[place] for place in range(_OF_KIND) for names in others if place < len(names)]
     if not found:
         smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.p90_ns for item in costs.values())
         named = field("max_p90_ms" if job.budget.max_p90_ms is not None else "max_size_kib")
         raise GateFailed(
-            f"{named}: none of {counted(configs, 'network')} is within the limits; the fastest has a p90 of "
+            f"{named}: none of {counted(networks, 'network')} is within the limits; the fastest has a p90 of "
             f"{fastest / 1e6:.3g} ms, the smallest has {smallest / 1024:.1f} KiB: allow more"
         )
     count = sum(job.is_within(cost) for cost in costs.values())
     job.work.progress.say(
-        f"{count} of {counted(configs, 'network')} are within the limits; the largest of each kind are trained"
+        f"{count} of {counted(networks, 'network')} are within the limits; the largest of each kind are trained"
     )
     return found + [names[-1] for names in beyond if names]
 
@@ -169,12 +188,12 @@ def _goes_on(networks: Sequence[RungNetwork], count: int, beyond: set[str]) -> l
     return [*within, *others][:count]
 
 
-def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[FittedFile]:
-    """Return the trained files, measured where they are for, with the most accurate first."""
+def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[Judged]:
+    """Return the trained files for images of one size, measured where they are for."""
     val = job.work.dataset.val
     assert val  # noqa: S101  # The command needs them.
-    results = measured(job, job.work.folder, [network.file for network in made], job.work.dataset.test)
-    found = []
+    results = measured(job, job.work.folder, [network.file for network in made], job.work.dataset.test) if made else []
+    found = list[Judged]()
     for network, result in zip(made, results, strict=True):
         probabilities = Classifier.load(job.work.folder / network.file).split_probabilities(val)
         guess = is_a_guess(probabilities, val.labels)
@@ -182,50 +201,41 @@ def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[
         reasons = tuple(check.text for check in result.verdict.checks if check.status != PASS)
         reasons += ("it is right no more often than a guess on the validation images",) if guess else ()
         right = int(correct(probabilities, val.labels).sum())
-        found.append(
-            FittedFile(
-                network.name,
-                network.file,
-                result.artifact.size_bytes,
-                p90_ns(result),
-                status,
-                reasons,
-                len(val.labels),
-                right,
-                network.name not in beyond,
-                network.qat,
-            )
-        )
-    return sorted(found, key=lambda file: (-file.val_correct, file.size_bytes))
+        size, time, is_within = result.artifact.size_bytes, p90_ns(result), network.name not in beyond
+        images = len(val.labels)
+        file = FittedFile(network.name, network.file, size, time, status, reasons, images, right, is_within, network.qat)
+        found.append((job, file))
+    return found
 
 
 def _tried(
     job: FitJob,
-    configs: dict[str, TrainConfig],
-    costs: dict[str, NetworkCost],
+    networks: Mapping[str, PlannedNetwork],
+    costs: Mapping[str, NetworkCost],
     rungs: Sequence[Rung],
-    work: NetworkWork,
-    trainings: Sequence[Training],
+    trainings: Sequence[Begun],
 ) -> tuple[TriedNetwork, ...]:
     """Return all networks with their longest training."""
     trained: dict[str, tuple[int, int, int]] = {}
     for rung in rungs:
         trained |= {network.name: (rung.epochs, network.val_images, network.val_correct) for network in rung.networks}
-    for training in trainings:
+    for work, training in trainings:
         result = work.trained(training)
         kept = result.history[result.epoch - 1]
         if result.val_images and kept.val_accuracy is not None:
             right = round(kept.val_accuracy * result.val_images)
-            trained[name_of(training.config)] = training.config.epochs, result.val_images, right
+            trained[work.name_of(training.config)] = training.config.epochs, result.val_images, right
     return tuple(
-        TriedNetwork(costs[name], job.is_within(costs[name]), *trained.get(name, (None, None, None))) for name in configs
+        TriedNetwork(costs[name], job.is_within(costs[name]), *trained.get(name, (None, None, None))) for name in networks
     )
 
 
-def written(job: FitJob, tried: tuple[TriedNetwork, ...], files: Sequence[FittedFile]) -> Fit:
+def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequence[Judged]) -> Fit:
     """Choose, judge the chosen file once, and write the record and the picture."""
-    folder, dataset = job.work.folder, job.work.dataset
-    chosen = next((file for file in files if file.status == PASS), None)
+    folder, by_right = job.work.folder, sorted(measured_files, key=lambda item: (-item[1].val_correct, item[1].size_bytes))
+    files = [file for _, file in by_right]
+    of, chosen = next(((of, file) for of, file in by_right if file.status == PASS), (job, None))
+    dataset = of.work.dataset
     more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
     record = Manifest.load((folder / chosen.file).parent).dataset if chosen else None
     every, images, accuracy = evidence(dataset.test, dataset.learnt)[0], 0, None

@@ -53,6 +53,7 @@ class FitJob:
         work: What is done for each network.
         base: Settings of all trainings; the networks, their filters and epochs are planned.
         transfers: Settings of the networks trained on ImageNet that are tried too; otherwise as in `base`.
+        sizes: Smaller sizes (height, width) of the images that are tried too.
         budget: The limits of time and size.
         minutes: Limit of the training time.
         device: The board, as ssh takes it; None for this machine.
@@ -64,6 +65,7 @@ class FitJob:
     work: NetworkWork
     base: TrainConfig
     transfers: tuple[TrainConfig, ...]
+    sizes: tuple[tuple[int, int], ...]
     budget: Budget
     minutes: float
     device: str | None

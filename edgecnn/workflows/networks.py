@@ -67,6 +67,7 @@ class NetworkWork:
         progress: Receives the progress.
         chosen: Why what was left open was chosen so, as in `TrainResult`, by the networks' names.
         train_ahead: Trains several networks elsewhere, so that they are found trained; None to train one after another here.
+        size: Size of the images as part of a network's name, `size=64x64`, where several are tried; empty where one is.
     """
 
     dataset: Dataset
@@ -77,6 +78,7 @@ class NetworkWork:
     progress: Progress
     chosen: Mapping[str, Reasons] = dataclasses.field(default_factory=dict)
     train_ahead: Callable[["NetworkWork", Sequence[Training]], None] | None = None
+    size: str = ""
 
     @property
     def plain(self) -> str:
@@ -101,7 +103,7 @@ class NetworkWork:
             parameters=self.cost(config, folder).parameters,
             macs=cost.macs,
             network=config.start or config.network,
-            arguments=arguments_of(config),
+            arguments=self._arguments_of(config),
             val_images=images,
             val_correct=right,
             qat=self.qat(folder),
@@ -143,7 +145,18 @@ class NetworkWork:
 
     def folder_of(self, config: TrainConfig) -> Path:
         """Return a network's folder."""
-        return self.folder / folder_name(name_of(config))
+        return self.folder / folder_name(self.name_of(config))
+
+    def name_of(self, config: TrainConfig) -> str:
+        """Return a network's name."""
+        filters = () if config.start else config.filters
+        return network_name(config.start or config.network, filters, self._arguments_of(config))
+
+    def _arguments_of(self, config: TrainConfig) -> tuple[str, ...]:
+        """Return what tells a network from others of its kind, as `name=value`, such as an unusual dropout."""
+        usual = config.start or config.dropout == usual_dropout(config.recipe, config.network)
+        found = config.arguments if usual else (f"dropout={config.dropout:g}",)
+        return (*found, self.size) if self.size else found
 
     def cost(self, config: TrainConfig, folder: Path) -> Summary:
         """Return what the trained Keras model in a folder costs."""
@@ -178,7 +191,7 @@ class NetworkWork:
                 resume=resume,
                 progress=self.progress,
                 summary=False,
-                chosen=self.chosen.get(name_of(config), {}),
+                chosen=self.chosen.get(self.name_of(config), {}),
             )
         except Diverged as error:
             fix = "leave this network out, or train it alone at a lower rate"
@@ -277,6 +290,37 @@ class NetworkWork:
         return True
 
 
+class PlannedNetwork(NamedTuple):
+    """A network of a search: what is done for it, and its settings."""
+
+    work: NetworkWork
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.work.name_of(self.config)
+
+
+Begun = tuple[NetworkWork, Training]
+"""A training, and what trains it."""
+
+
+def final_trainings(networks: Sequence[PlannedNetwork]) -> list[Begun]:
+    """Return the trainings in the networks' own folders, of which some may be trained elsewhere first."""
+    said = [f"{place + 1} of {len(networks)}, {network.name}" for place, network in enumerate(networks)]
+    return ahead(
+        [(work, Training(config, work.folder_of(config), text)) for (work, config), text in zip(networks, said, strict=True)]
+    )
+
+
+def ahead(trainings: list[Begun]) -> list[Begun]:
+    """Return the trainings, after those were trained that are to be trained elsewhere: a size of images at a time."""
+    for work in {work.size: work for work, _ in trainings}.values():
+        work.ahead([training for other, training in trainings if other.size == work.size])
+    return trainings
+
+
 @contextmanager
 def errors_of_a_sweep() -> Iterator[None]:
     """Have errors of a training name a sweep's argument, and what helps there: it continues by itself."""
@@ -294,18 +338,6 @@ def errors_of_a_sweep() -> Iterator[None]:
 def _is_more(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
     """Return whether the first of two files is right for more of these images."""
     return int(first.sum()) > int(second.sum())
-
-
-def arguments_of(config: TrainConfig) -> tuple[str, ...]:
-    """Return a network's own arguments as `name=value`: those of a function, or the dropout where it is not the usual one."""
-    if config.start or config.dropout == usual_dropout(config.recipe, config.network):
-        return config.arguments
-    return (f"dropout={config.dropout:g}",)
-
-
-def name_of(config: TrainConfig) -> str:
-    """Return a network's name in the sweep."""
-    return network_name(config.start or config.network, () if config.start else config.filters, arguments_of(config))
 
 
 def folder_name(name: str) -> str:

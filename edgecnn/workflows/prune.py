@@ -77,8 +77,8 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
             tried.append(_tried(job, cost, rounds[-1]))
             if number >= _ROUNDS and job.is_within(cost):
                 break
-        work = for_integers(job, work, [rounds[-1].training])
-        swept = replace(work.network(rounds[-1].training), network=cost.name)
+        ((work, training),) = for_integers(job, [(work, rounds[-1].training)])
+        swept = replace(work.network(training), network=cost.name)
     return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
 
 

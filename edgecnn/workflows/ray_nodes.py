@@ -154,7 +154,7 @@ class RayNodes:
         self._task = ray.remote(
             num_cpus=self.threads, memory=_MEMORY_BYTES, max_retries=_RETRIES, scheduling_strategy="SPREAD"
         )(_trained)
-        self._shared: Any = None
+        self._shared: dict[str, Any] = {}
 
     def train(self, work: NetworkWork, trainings: Sequence[Training]) -> None:
         """Train networks, each into its folder here.
@@ -163,10 +163,10 @@ class RayNodes:
             EdgeCnnError: As in `NetworkWork.trained`, or if a task was lost on several nodes, or no node is left.
             KeyboardInterrupt: If interrupted; the networks that have finished are kept.
         """
-        if self._shared is None:  # Ray sends it to each node once.
+        if work.size not in self._shared:  # Ray sends it to each node once.
             sent = replace(work, dataset=_in_memory(work.dataset), tuning=None, progress=SILENT, train_ahead=None)
-            self._shared = self._ray.put(_Shared(sent, self.threads, str(Path.cwd()), self._lines, self._versions))
-        waiting = {self._task.remote(self._shared, training): training for training in trainings}
+            self._shared[work.size] = self._ray.put(_Shared(sent, self.threads, str(Path.cwd()), self._lines, self._versions))
+        waiting = {self._task.remote(self._shared[work.size], training): training for training in trainings}
         try:
             while waiting:
                 finished, _ = self._ray.wait([*waiting], timeout=_LOOK_SECONDS)

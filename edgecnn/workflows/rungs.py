@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork
 from edgecnn.benchmarks.show.sweep import rung_text
-from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
-from edgecnn.workflows.networks import NetworkWork, Training, folder_name, name_of
+from edgecnn.workflows.networks import Begun, PlannedNetwork, Training, ahead, folder_name
 
 # A sweep names three networks: the most accurate, the balanced and the fastest.
 _LAST = 3
@@ -65,20 +64,15 @@ class TrainingPace(NamedTuple):
 
 
 def run_rungs(
-    work: NetworkWork,
-    configs: Sequence[TrainConfig],
-    minutes: float,
-    goes_on: GoesOn = on_front,
-    least_last: int = 0,
-) -> tuple[tuple[TrainConfig, ...], tuple[Rung, ...]]:
-    """Train all rungs but the last, and return the settings of the networks that are left, and the rungs.
+    networks: Sequence[PlannedNetwork], minutes: float, goes_on: GoesOn = on_front, least_last: int = 0
+) -> tuple[tuple[PlannedNetwork, ...], tuple[Rung, ...]]:
+    """Train all rungs but the last, and return the networks that are left, with their epochs, and the rungs.
 
     The number of epochs follows from the time of two or three epochs of each network, recorded in `rungs/2` or 3: the same call
     plans the same again, and continues. The epochs of the settings are ignored. There must be validation images.
 
     Args:
-        work: What is done for each network.
-        configs: Settings of the networks.
+        networks: The networks, all in one folder.
         minutes: Limit of the training time.
         goes_on: What goes on to the next rung.
         least_last: Epochs that the last rung needs: as many of the last networks are left out as the limit is too short for;
@@ -88,32 +82,32 @@ def run_rungs(
         ConfigError: If the limit is too short for one epoch in the first rung.
         KeyboardInterrupt: If interrupted.
     """
-    shown = ", then ".join(map(str, rung_sizes(len(configs))))
-    work.progress.say(f"Successive halving of {counted(len(configs), 'network')}: {shown}, each time for twice as many epochs")
-    work.progress.say("First a few epochs of each, to learn how long they take")
-    paces = _paces(work, configs, minutes, fewer=least_last > 0)
+    shown, progress = ", then ".join(map(str, rung_sizes(len(networks)))), networks[0].work.progress
+    progress.say(f"Successive halving of {counted(networks, 'network')}: {shown}, each time for twice as many epochs")
+    progress.say("First a few epochs of each, to learn how long they take")
+    paces = _paces(networks, minutes, fewer=least_last > 0)
     rest = minutes
     while len(paces) > 1 and _last_epochs(len(paces), _first_epochs(paces, rest)) < least_last:
         rest -= (slow := paces.pop()).seconds(slow.timed) / 60
-    if len(paces) < len(configs):
-        work.progress.say(f"In {minutes:g} minutes there is time for {counted(paces, 'network')} of {len(configs)}")
-        configs = configs[: len(paces)]
-    sizes = rung_sizes(len(configs))
+    if len(paces) < len(networks):
+        progress.say(f"In {minutes:g} minutes there is time for {counted(paces, 'network')} of {len(networks)}")
+        networks = networks[: len(paces)]
+    sizes = rung_sizes(len(networks))
     first, seconds = _planned(paces, rest)
     plan = ", ".join(f"{size} for {counted(first * 2**rung, 'epoch')}" for rung, size in enumerate(sizes))
-    work.progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
-    last = _last_epochs(len(configs), first)
-    for config in configs:  # Each of them may be among the last.
+    progress.say(f"Plan: {plan}; at most about {seconds / 60:.1f} minutes of training, then export and measurement")
+    last = _last_epochs(len(networks), first)
+    for work, config in networks:  # Each of them may be among the last.
         work.is_trained(replace(config, epochs=last), work.folder_of(config))
-    rungs, left = [], tuple(configs)
+    rungs, left = [], tuple(networks)
     for number, size in enumerate(sizes[1:]):
-        found = list(_trained(work, left, first * 2**number))
+        found = list(_trained(left, first * 2**number))
         kept = sorted(goes_on(found, size))
         found = [replace(network, goes_on=place in kept) for place, network in enumerate(found)]
         rungs.append(Rung(first * 2**number, tuple(found)))
         left = tuple(left[place] for place in kept)
-        work.progress.say(rung_text(rungs[-1]))
-    return tuple(replace(config, epochs=last) for config in left), tuple(rungs)
+        progress.say(rung_text(rungs[-1]))
+    return tuple(PlannedNetwork(work, replace(config, epochs=last)) for work, config in left), tuple(rungs)
 
 
 def _planned(paces: Sequence[TrainingPace], minutes: float) -> tuple[int, float]:
@@ -146,12 +140,12 @@ def _whole(paces: Sequence[TrainingPace], first: int) -> float:
     return planned_seconds(paces, first) + (0.0 if is_rung else math.fsum(pace.seconds(pace.timed) for pace in paces))
 
 
-def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float, fewer: bool) -> list[TrainingPace]:
+def _paces(networks: Sequence[PlannedNetwork], minutes: float, fewer: bool) -> list[TrainingPace]:
     """Return how long each network trains; raise as soon as the epochs that show it exceed the limit, or take `fewer`."""
     paces, spent = list[TrainingPace](), 0.0
     # A model that is fine-tuned has another step, which is built too, from the second epoch on.
-    timed = _TIMED + any(config.fine_tune for config in configs)
-    for training in _trainings(work, configs, timed):
+    timed = _TIMED + any(network.config.fine_tune for network in networks)
+    for work, training in _trainings(networks, timed):
         result = work.trained(training)
         epoch = result.history[-1].seconds
         paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch, timed))
@@ -161,32 +155,30 @@ def _paces(work: NetworkWork, configs: Sequence[TrainConfig], minutes: float, fe
         if spent > 60 * minutes:
             raise ConfigError(
                 f"{field('minutes')}={minutes:g} is too short: {timed} epochs of {len(paces)} of the "
-                f"{counted(len(configs), 'network')} took {spent / 60:.2g} minutes: give more, or name fewer"
+                f"{counted(networks, 'network')} took {spent / 60:.2g} minutes: give more, or name fewer"
             )
     return paces
 
 
-def _trainings(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> list[Training]:
+def _trainings(networks: Sequence[PlannedNetwork], epochs: int) -> list[Begun]:
     """Return a training of each network for so many epochs, which other machines may have begun."""
     trainings = []
-    for place, config in enumerate(configs):
-        name = name_of(config)
-        said = f"{place + 1} of {len(configs)}, {name}, {counted(epochs, 'epoch')}"
-        folder = work.folder / "rungs" / str(epochs) / folder_name(name)
-        trainings.append(Training(replace(config, epochs=epochs), folder, said))
-    work.ahead(trainings)
-    return trainings
+    for place, network in enumerate(networks):
+        said = f"{place + 1} of {len(networks)}, {network.name}, {counted(epochs, 'epoch')}"
+        folder = network.work.folder / "rungs" / str(epochs) / folder_name(network.name)
+        trainings.append((network.work, Training(replace(network.config, epochs=epochs), folder, said)))
+    return ahead(trainings)
 
 
-def _trained(work: NetworkWork, configs: Sequence[TrainConfig], epochs: int) -> Iterator[RungNetwork]:
-    for training in _trainings(work, configs, epochs):
+def _trained(networks: Sequence[PlannedNetwork], epochs: int) -> Iterator[RungNetwork]:
+    for work, training in _trainings(networks, epochs):
         result = work.trained(training)
         kept, images = result.history[result.epoch - 1], result.val_images
         assert images is not None  # noqa: S101  # The sweep has validation images.
         assert kept.val_accuracy is not None  # noqa: S101
         cost = work.cost(training.config, training.folder)
         right = round(kept.val_accuracy * images)
-        yield RungNetwork(name_of(training.config), images, right, cost.parameters, cost.macs, result.seconds)
+        yield RungNetwork(work.name_of(training.config), images, right, cost.parameters, cost.macs, result.seconds)
 
 
 def rung_sizes(networks: int) -> tuple[int, ...]:

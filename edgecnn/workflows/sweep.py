@@ -35,7 +35,7 @@ from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep, name_of
+from edgecnn.workflows.networks import NetworkWork, PlannedNetwork, errors_of_a_sweep, final_trainings
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
 
@@ -76,18 +76,15 @@ def swept(
         work.require_buildable([item for item in configs if limited or not work.is_trained(item, work.folder_of(item))])
         with ray_nodes(ray, work.progress) as nodes:
             work = replace(work, train_ahead=nodes.train if nodes else None)
-            final, rungs = (configs, ()) if minutes is None else run_rungs(work, configs, minutes)
-            trainings = [
-                Training(item, work.folder_of(item), f"{place + 1} of {len(final)}, {name_of(item)}")
-                for place, item in enumerate(final)
-            ]
-            work.ahead(trainings)
+            networks = tuple(PlannedNetwork(work, config) for config in configs)
+            final, rungs = (networks, ()) if minutes is None else run_rungs(networks, minutes)
+            trainings = final_trainings(final)
         # What measures needs this machine for itself, without Ray.
-        measured = [*(work.network(training) for training in trainings), *others]
+        measured = [*(work.network(training) for _, training in trainings), *others]
     report = _measured(work, measured, policy, command)
     reach = None if reach_percent is None else reach_percent / 100
     kind = f"tuned, or the fastest plain {FORMATS[model_format].title} file" if work.tuning else plain
-    result = sweep_of(report, measured, reach, _shared(final) | {"file": kind}, rungs)
+    result = sweep_of(report, measured, reach, _shared([network.config for network in final]) | {"file": kind}, rungs)
     with locked(folder, work.progress.say), replaced_together(folder) as new:
         (new / BENCH_NAME).write_bytes(to_json(report).encode())
         (new / "sweep.json").write_bytes(to_json(result).encode())
@@ -105,7 +102,7 @@ def _with_reasons(
     chosen: dict[str, Reasons] = {}
     for item, config in zip(planned, configs, strict=True):
         reasons = of_images | choose(item, work.dataset.train)[1]
-        chosen[name_of(config)] = {name: why for name, why in reasons.items() if not (limited and name == "epochs")}
+        chosen[work.name_of(config)] = {name: why for name, why in reasons.items() if not (limited and name == "epochs")}
     texts: dict[str, list[str]] = {}
     for name, reasons in chosen.items():
         if reasons:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import edgecnn as ec
 from edgecnn.benchmarks.gate.gate import PASS
 from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.benchmarks.statistics import binomial
+from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
+from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
 from edgecnn.workflows import prune, rungs
 from edgecnn.workflows.fit import _goes_on
+from edgecnn.workflows.networks import PlannedNetwork
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.training.model.weights import write_weights
 from tests.drawings import write_letters
@@ -40,7 +44,7 @@ def few() -> Any:
         patch.setattr(fit_work, "NETWORKS", {"cnn": NETWORKS["cnn"]})
         patch.setattr(fit_work, "_SCALES", (0.25, 0.5, 1.0))
         patch.setattr(fit_work, "_least_epochs", lambda job: 3)
-        patch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
+        patch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
         yield
 
 
@@ -130,11 +134,54 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
     assert (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns == cut
 
 
+def test_pictures_are_tried_in_smaller_sizes_and_the_chosen_file_takes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_work, "NETWORKS", {"residual": NETWORKS["residual"]})
+    monkeypatch.setattr(fit_work, "_SCALES", (0.125,))
+    monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
+    monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
+    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
+    write_letters(tmp_path / "photos", 20)
+    minutes = (3 + 2) * 3 * 6.1 / 60 / 0.9
+    options: Any = {"minutes": minutes, "allow": ("noise",), "images": ec.FolderOptions(val_share=0.2)}
+    out, budget = tmp_path / "out", ec.Budget(max_drop_points=None, max_size_kib=1000)
+    fit = ec.fit(tmp_path / "photos", budget, out, **options)
+    side = ec.load_dataset(tmp_path / "photos").train.shape[0]
+    smaller = [size for size in (96, 64, 48, 32, 24, 16) if size < side][:2]
+    sides = {"residual 4,8,16": side} | {f"residual 4,8,16 size={size}x{size}": size for size in smaller}
+    assert [(network.cost.name, network.epochs) for network in fit.networks] == [(name, 3) for name in sides]
+    macs = [network.cost.macs for network in fit.networks]
+    assert macs == sorted(macs, reverse=True)
+    assert {file.name for file in fit.files} == {*sides}
+    for file in fit.files:
+        fitted = Manifest.load((out / file.file).parent).dataset.fitted
+        assert fitted
+        assert fitted.shape == (sides[file.name], sides[file.name], 3)
+    assert fit.chosen == max((file for file in fit.files if file.status == PASS), key=lambda file: file.val_correct).file
+    side = sides[next(file.name for file in fit.files if file.file == fit.chosen)]
+    test = ec.load_dataset(tmp_path / "photos", ec.FolderOptions(size=(side, side), val_share=0.2)).test
+    right = int(correct(Classifier.load(out / fit.chosen).split_probabilities(test), test.labels).sum())
+    assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))
+
+
+def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any_and_a_learnt_one_in_its_largest_size() -> None:
+    work = {size: SimpleNamespace(size=size, progress=SILENT) for size in ("", "size=64x64")}
+    macs = {("a", ""): 9, ("b", ""): 8, ("c", ""): 7, ("a", "size=64x64"): 5, ("b", "size=64x64"): 4}
+    networks: Any = {f"{name} {size}": PlannedNetwork(work[size], TrainConfig(network="strided")) for name, size in macs}  # type: ignore[arg-type]
+    costs: Any = {f"{name} {size}": SimpleNamespace(macs=value) for (name, size), value in macs.items()}
+    job: Any = SimpleNamespace(is_within=lambda cost, times=1.0: cost.macs < 9, work=work[""])
+    assert fit_work._to_train(job, networks, costs) == ["b ", "a size=64x64", "c "]
+    for name, (of, _) in list(networks.items()):
+        networks[name] = PlannedNetwork(of, TrainConfig(transfer="mobilenet-0.25" if name[0] == "a" else "mobilenetv2"))
+    assert fit_work._to_train(job, networks, costs) == ["b ", "a size=64x64"]
+
+
 def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_work, "_SCALES", ())  # None of edgecnn's own.
     monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
     monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
-    monkeypatch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
+    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
     write_letters(tmp_path / "photos", 30)
     weights = write_weights(tmp_path / "net.weights.h5", (32, 32, 3))
     minutes = 5.2 * 6 / 60 / 0.9  # For three epochs, and two that show the time.

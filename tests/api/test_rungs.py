@@ -14,7 +14,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.text import counted
-from edgecnn.workflows.networks import Training
+from edgecnn.workflows.networks import PlannedNetwork, Training
 from edgecnn.workflows.rungs import TrainingPace, going_on, planned_seconds, run_rungs, rung_sizes
 
 SECONDS = 6.0
@@ -25,11 +25,14 @@ class Work:
     """Networks of which each epoch takes six seconds, the first `start` more; the more filters, the better and the larger."""
 
     def __init__(self, start: float = 0.0) -> None:
-        self.folder, self.start = Path("out"), start
+        self.folder, self.start, self.size = Path("out"), start, ""
         self.said: list[str] = []
         self.progress = SimpleNamespace(say=self.said.append)
         self.trained_for: list[tuple[int, int]] = []
         self.ahead_for: list[list[tuple[int, int]]] = []
+
+    def name_of(self, config: TrainConfig) -> str:
+        return ",".join(map(str, config.filters))
 
     def is_trained(self, config: TrainConfig, folder: Path) -> bool:
         return False
@@ -57,7 +60,7 @@ def planned(networks: int, minutes: float, start: float = 0.0) -> tuple[Work, An
     work, sizes = Work(start), range(1, networks + 1)
     configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in sizes]
     given: Any = work
-    return work, run_rungs(given, configs, minutes)
+    return work, run_rungs([PlannedNetwork(given, config) for config in configs], minutes)
 
 
 def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
@@ -67,9 +70,9 @@ def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
     assert work.trained_for == [(epochs, size) for epochs in (2, 3) for size in range(1, 7)]
     # Other machines get a whole rung at a time.
     assert work.ahead_for == [[(epochs, size) for size in range(1, 7)] for epochs in (2, 3)]
-    assert [config.epochs for config in final] == [6, 6, 6]
+    assert [config.epochs for _, config in final] == [6, 6, 6]
     # All six are on the front: the most accurate goes on, the smallest, and one between them.
-    assert [config.filters[0] for config in final] == [1, 3, 6]
+    assert [config.filters[0] for _, config in final] == [1, 3, 6]
     (rung,) = rungs
     assert (rung.epochs, [network.goes_on for network in rung.networks]) == (3, [True, False, True, False, False, True])
     assert [network.val_correct for network in rung.networks] == [round(IMAGES * (1 - 1 / (size + 1))) for size in range(1, 7)]
@@ -85,13 +88,13 @@ def test_what_the_first_epoch_takes_beyond_the_others_is_planned_once_a_training
 def test_a_first_rung_of_two_epochs_was_trained_to_learn_the_time_and_three_networks_have_one_rung() -> None:
     work, (final, _) = planned(6, 2.4)
     assert "Plan: 6 for 2 epochs, 3 for 4 epochs; at most about 2.4 minutes" in work.said[2]
-    assert {config.epochs for config in final} == {4}
+    assert {config.epochs for _, config in final} == {4}
     work, (final, rungs) = planned(3, 1.25)
     assert "Plan: 3 for 2 epochs; at most about 1.2 minutes" in work.said[2]
-    assert (rungs, [config.epochs for config in final]) == ((), [2, 2, 2])
+    assert (rungs, [config.epochs for _, config in final]) == ((), [2, 2, 2])
     work, (final, _) = planned(3, 0.95)
     assert "Plan: 3 for 1 epoch; at most about 0.9 minutes" in work.said[2]
-    assert [config.epochs for config in final] == [1, 1, 1]
+    assert [config.epochs for _, config in final] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("networks", "minutes", "needed"), [(6, 2.39, "2.4"), (3, 0.89, "0.9")])
@@ -106,7 +109,7 @@ def test_a_limit_is_refused_as_soon_as_the_epochs_that_time_the_networks_are_bey
     given: Any = work
     configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
     with pytest.raises(ConfigError, match=r"minutes=0\.35.*short.*\b2 of the 6.*\b0\.4 minutes"):
-        run_rungs(given, configs, 0.35)
+        run_rungs([PlannedNetwork(given, config) for config in configs], 0.35)
     assert [size for _, size in work.trained_for] == [1, 2]
 
 
@@ -115,15 +118,15 @@ def test_a_search_trains_as_many_of_the_first_networks_as_there_is_time_for(minu
     work = Work()
     given: Any = work
     configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
-    final, _ = run_rungs(given, configs, minutes, lambda found, count: range(count), least)
+    networks = [PlannedNetwork(given, config) for config in configs]
+    final, _ = run_rungs(networks, minutes, lambda found, count: range(count), least)
     assert sum(line == f"In {minutes:g} minutes there is time for {counted(left, 'network')} of 6" for line in work.said) == (
         left < 6
     )
-    assert [config.filters[0] for config in final] == list(range(1, min(left, 3) + 1))
-    assert least <= final[0].epochs
-    assert (
-        sum(SECONDS * epochs for epochs, _ in work.trained_for) + SECONDS * sum(item.epochs for item in final) <= 60 * minutes
-    )
+    assert [config.filters[0] for _, config in final] == list(range(1, min(left, 3) + 1))
+    assert least <= final[0].config.epochs
+    epochs = [epochs for epochs, _ in work.trained_for] + [config.epochs for _, config in final]
+    assert SECONDS * sum(epochs) <= 60 * minutes
 
 
 @pytest.mark.parametrize(

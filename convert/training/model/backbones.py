@@ -47,6 +47,9 @@ BACKBONES = {
     "efficientnetv2b0": Backbone("EfficientNetV2B0", "raw"),
 }
 
+LEAST_SIDE = 32
+"""Smallest height and width of the images that Keras builds all of them for."""
+
 
 def build_backbone(name: str, shape: _Shape, weights: str | None) -> Any:
     """Return a backbone without its last layers, as a Keras model: float32 (n, *shape) -> a feature map.
