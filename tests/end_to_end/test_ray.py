@@ -22,12 +22,14 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
+from edgecnn.edge.manifest import Manifest
 from edgecnn.workflows import fit as fits
 from edgecnn.workflows import ray_nodes as rays
 from edgecnn.workflows import rungs
 from edgecnn.workflows.networks import NetworkWork, Training
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.training.runs import same
+from tests.drawings import write_letters
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ec.TrainConfig(recipe="notebook", epochs=2, learning_rate=0.003)
@@ -124,23 +126,24 @@ def test_a_node_of_another_version_is_named_whether_it_is_there_before_or_joins_
 
 @pytest.mark.usefixtures("few_launches")
 def test_fit_trains_its_networks_on_the_nodes_and_judges_one_file_here(
-    cluster: Any, images: ec.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, minutes = (
-        Said(),
-        2 * (1 + 2) * 6.1 / 60 / 0.9,
-    )  # Two networks for an epoch of six seconds, and two that show the time.
-    monkeypatch.setattr(fits, "NETWORKS", {"cnn": NETWORKS["cnn"]})
-    monkeypatch.setattr(fits, "_SCALES", (0.125, 0.25))
+    photos, said = write_letters(tmp_path / "photos", 20), Said()
+    minutes = 3 * (1 + 2) * 6.1 / 60 / 0.9  # A network for each of three sizes: an epoch of six seconds, and two for the time.
+    monkeypatch.setattr(fits, "NETWORKS", {"residual": NETWORKS["residual"]})
+    monkeypatch.setattr(fits, "_SCALES", (0.125,))
     monkeypatch.setattr(fits, "_least_epochs", lambda job: 1)
-    monkeypatch.setattr(rungs, "_paces", lambda work, configs, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(configs))
-    budget = ec.Budget(max_drop_points=None, max_size_kib=20)
-    fit = ec.fit(images, budget, tmp_path / "fit", minutes=minutes, allow=("noise",), ray=cluster.address, progress=said)
+    monkeypatch.setattr(fits, "is_a_guess", lambda probabilities, labels: False)
+    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
+    budget, options = ec.Budget(max_drop_points=None, max_size_kib=1000), ec.FolderOptions(val_share=0.2)
+    named: Any = {"images": options, "allow": ("noise",), "ray": cluster.address, "progress": said}
+    fit = ec.fit(photos, budget, tmp_path / "fit", minutes=minutes, **named)
     trained = {line.partition(": training on ")[0].partition(", ")[2] for line in said.lines if ": training on " in line}
     assert trained == {network.cost.name for network in fit.networks}
-    assert len(trained) == 2
+    assert len(trained) == 3
     assert fit.chosen
-    assert fit.images == len(images.test.labels)
+    fitted = {str(Manifest.load((tmp_path / "fit" / file.file).parent).dataset.fitted) for file in fit.files}
+    assert len(fitted) == 3
 
 
 def test_a_task_that_is_lost_again_and_again_is_an_error_with_its_reason(
