@@ -1,8 +1,8 @@
 """Find the most accurate network within limits of time and size.
 
 edgecnn's own networks are measured before they are trained. Those within the limits are trained by successive halving, and
-exported as int8; the validation images choose one, and the test images judge it. Square pictures in a folder are tried in two
-smaller sizes too, unless a size is stated. The same command continues where it was stopped. OUT/fit.json is the record,
+exported as int8; the validation images choose one, and the test images judge it. A network that is beyond them is tried with
+smaller pictures too, unless their size is stated. The same command continues where it was stopped. OUT/fit.json is the record,
 OUT/fit.png the picture.
 
 The exit code is 3 if no file is within the limits, and 7 if the machine was too noisy to tell.

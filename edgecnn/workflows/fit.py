@@ -32,7 +32,6 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.records import to_json
-from edgecnn.edge.result import SILENT
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import is_a_guess
@@ -41,7 +40,7 @@ from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep,
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
 
-# Of a network's usual numbers of filters; of smaller images every second one.
+# Of a network's usual numbers of filters.
 _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
 _STEP = 4  # Filters come in multiples of it: vector instructions take them so.
 # Networks of each kind that are trained: the largest within the limits, which can be the most accurate.
@@ -59,12 +58,15 @@ Judged = tuple[FitJob, FittedFile]
 def fitted(job: FitJob) -> Fit:
     """Search. Errors are those of `edgecnn.fit`."""
     jobs, networks, costs = _of_sizes(job), dict[str, PlannedNetwork](), dict[str, NetworkCost]()
+    last = dict[str, NetworkCost]()  # Of each network in the smallest size of images so far.
     with errors_of_a_sweep():
         for one in jobs:
-            found = {network.name: network for network in _candidates(one, _SCALES if one is job else _SCALES[::2])}
+            found = {item.name: item for item in _candidates(one) if _may_gain(job, item, last)}
             models = {name: partial(_untrained, one, network.config) for name, network in found.items()}
-            costs |= {cost.name: cost for cost in kept_costs(one, models, job.work.folder / f"costs{one.work.size}.json")}
+            new = kept_costs(one, models, job.work.folder / f"costs{one.work.size.replace('size=', '-')}.json") if found else ()
+            costs |= {cost.name: cost for cost in new}
             networks |= found
+            last |= {job.work.name_of(networks[cost.name].config): cost for cost in new}
         chosen = _to_train(job, networks, costs)
         beyond = {name for name in chosen if not job.is_within(costs[name])}
         with ray_nodes(job.ray, job.work.progress) as nodes:
@@ -88,8 +90,16 @@ def _of_sizes(job: FitJob) -> list[FitJob]:
     if job.sizes:
         smaller = " and ".join(f"{height}x{width}" for height, width in job.sizes)
         own = setting("size", "{}x{}".format(*work.dataset.train.shape[:2]))
-        work.progress.say(f"Networks for pictures of {smaller} are tried too, which are faster; {own} leaves them out")
+        work.progress.say(f"Networks beyond the limits are tried with pictures of {smaller} too, unless {own} is stated")
     return found
+
+
+def _may_gain(job: FitJob, network: PlannedNetwork, last: Mapping[str, NetworkCost]) -> bool:
+    """Return whether a network with smaller images may be within the limits, and is not with larger ones, which are better."""
+    if not network.work.size:
+        return True
+    larger = last.get(job.work.name_of(network.config))
+    return larger is not None and not job.is_within(larger)
 
 
 def training_minutes(job: FitJob) -> float:
@@ -101,8 +111,7 @@ def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
     """Return the trainings with as many epochs of training for integers as there is time for; as they are if there is none."""
     if not learns_integers(job.work.exporting.formats[0]):
         return list(trainings)
-    known = [replace(work, progress=SILENT).trained(training) for work, training in trainings]
-    seconds = _QAT_COST * sum(result.history[-1].seconds for result in known)
+    seconds = _QAT_COST * sum(work.trained(training).history[-1].seconds for work, training in trainings)
     epochs = min(_QAT_EPOCHS, int(60 * _QAT_SHARE * job.minutes / seconds))
     if not epochs:
         job.work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")
@@ -110,7 +119,7 @@ def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
     return [(replace(work, exporting=exporting), training) for work, training in trainings]
 
 
-def _candidates(job: FitJob, scales: Sequence[float]) -> list[PlannedNetwork]:
+def _candidates(job: FitJob) -> list[PlannedNetwork]:
     """Return the networks that suit the images: those trained on ImageNet, and edgecnn's own in several widths."""
     train = job.work.dataset.train
     suited, _ = choose(job.base, train)
@@ -118,7 +127,7 @@ def _candidates(job: FitJob, scales: Sequence[float]) -> list[PlannedNetwork]:
     others = [name for name in NETWORKS if name not in (CNN, suited.network)]
     found = [] if job.work.size and train.shape[0] < LEAST_SIDE else list(job.transfers)
     for kind in (suited.network, *others):
-        for scale in scales:
+        for scale in _SCALES:
             filters = tuple(max(_STEP, round(scale * count / _STEP) * _STEP) for count in NETWORKS[kind].filters)
             found.append(replace(job.base, network=kind, filters=filters))
     return [PlannedNetwork(job.work, resolved(config, train)) for config in found]
@@ -143,8 +152,8 @@ def _untrained(job: FitJob, config: TrainConfig) -> Any:
 def _to_train(job: FitJob, networks: Mapping[str, PlannedNetwork], costs: Mapping[str, NetworkCost]) -> list[str]:
     """Return the networks to train: the largest within the limits, those of the kind that suits first; then larger ones.
 
-    Networks trained on ImageNet, if some are named, are that kind: each in the largest size of images that is within. Of
-    edgecnn's own, the largest for each size of images come before the second of any.
+    Networks trained on ImageNet, if some are named, are that kind. The largest for each size of images comes before the
+    second of any.
     """
     by_kind: dict[str, list[str]] = {}
     for name, (_, config) in networks.items():
@@ -153,15 +162,13 @@ def _to_train(job: FitJob, networks: Mapping[str, PlannedNetwork], costs: Mappin
     within, beyond = [], []
     for kind, names in zip(by_kind, largest_first, strict=True):
         fit = [name for name in names if job.is_within(costs[name])]
-        of_one = Counter[str | None]()  # So many of this size, or of this network trained on ImageNet, were there before.
-        places = dict[str, int]()
+        of_size = Counter[str]()
+        turns = dict[str, int]()
         for name in fit:
-            work, config = networks[name]
-            one = config.transfer if kind == _TRANSFERRED else work.size
-            places[name], of_one[one] = of_one[one], of_one[one] + 1
-        in_turn = sorted(fit, key=places.__getitem__)
-        within.append([name for name in in_turn if not places[name]] if kind == _TRANSFERRED else in_turn[:_OF_KIND])
-        beyond.append([name for name in names if name not in places and job.is_within(costs[name], MORE)])
+            size = networks[name].work.size
+            turns[name], of_size[size] = of_size[size], of_size[size] + 1
+        within.append(sorted(fit, key=turns.__getitem__)[: None if kind == _TRANSFERRED else _OF_KIND])
+        beyond.append([name for name in names if name not in turns and job.is_within(costs[name], MORE)])
     suited, *others = within
     found = suited + [names[place] for place in range(_OF_KIND) for names in others if place < len(names)]
     if not found:
