@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 import edgecnn as ec
 from edgecnn.benchmarks.gate.gate import PASS
+from edgecnn.benchmarks.results.fit import NetworkCost
 from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
@@ -24,7 +26,7 @@ from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
 from edgecnn.workflows import prune, rungs
 from edgecnn.workflows.fit import _goes_on
-from edgecnn.workflows.fit_costs import kept_costs
+from edgecnn.workflows.fit_costs import FitJob, kept_costs
 from edgecnn.workflows.networks import PlannedNetwork
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.training.model.weights import write_weights
@@ -166,6 +168,21 @@ def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file
     test = ec.load_dataset(tmp_path / "photos", ec.FolderOptions(size=(smaller, smaller), val_share=0.2)).test
     right = int(correct(Classifier.load(out / fit.chosen).split_probabilities(test), test.labels).sum())
     assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))
+
+
+def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the_file_becomes_smaller_too() -> None:
+    job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_p90_ms=1.0, max_size_kib=10), work=SimpleNamespace())
+    job.is_within = partial(FitJob.is_within, job)
+    job.work.name_of = lambda config: config.network
+    slow = NetworkCost("slow", 1, 1, 10_000, 2e6, 2e6)
+    costs = {"slow": slow, "large": replace(slow, size_bytes=11_000, p90_ns=1.0), "fine": replace(slow, p90_ns=1e6)}
+
+    def gains(network: Any, cost: str) -> bool:
+        work: Any = SimpleNamespace(size="size=64x64")
+        return fit_work._may_gain(job, PlannedNetwork(work, TrainConfig(network=network)), {network: costs[cost]})
+
+    assert [gains("residual", cost) for cost in ("slow", "large", "fine")] == [True, False, False]
+    assert [gains("cnn", cost) for cost in ("slow", "large", "fine")] == [True, True, False]
 
 
 def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any() -> None:
