@@ -2,8 +2,8 @@
 
 edgecnn's own networks are measured before they are trained. Those within the limits are trained by successive halving, and
 exported as int8; the validation images choose one, and the test images judge it. A network that is beyond them is tried with
-smaller pictures too, unless their size is stated. The same command continues where it was stopped. OUT/fit.json is the record,
-OUT/fit.png the picture.
+smaller pictures too, unless their size is stated or there is a teacher. The same command continues where it was stopped.
+OUT/fit.json is the record, OUT/fit.png the picture.
 
 The exit code is 3 if no file is within the limits, and 7 if the machine was too noisy to tell.
 
@@ -129,7 +129,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         if source:
             taken = interface_of(source, taken)
         work = network_work(dataset, exporting, False, Path(out), taken, progress)
-        sizes = () if isinstance(data, Dataset) or images.size else smaller_sizes(dataset)
+        is_stated = isinstance(data, Dataset) or images.size or config.teacher  # A teacher takes images of one size.
+        sizes = () if is_stated else smaller_sizes(dataset)
         job = FitJob(work, config, transfers, sizes, budget, minutes, device, Policy(tuple(allow)), command, ray)
         return pruned(job, source) if source else fitted(job)
 

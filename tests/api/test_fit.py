@@ -170,6 +170,22 @@ def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file
     assert (fit.images, fit.accuracy) == (len(test.labels), binomial.interval(right, len(test.labels)))
 
 
+def test_pictures_of_a_folder_have_smaller_sizes_unless_something_says_theirs(
+    tmp_path: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, jobs = write_letters(tmp_path / "photos", 5), list[Any]()
+    monkeypatch.setattr(fit_work, "fitted", jobs.append)
+    budget, own, teacher = ec.Budget(max_drop_points=None, max_size_kib=9), ec.FolderOptions(val_share=0.2), "teacher.keras"
+    ec.fit(photos, budget, tmp_path / "out", images=own)
+    ec.fit(photos, budget, tmp_path / "out", images=replace(own, size=(40, 40)))
+    ec.fit(photos, budget, tmp_path / "out", images=own, config=TrainConfig(teacher=teacher))
+    ec.fit(ec.load_dataset(photos, own), budget, tmp_path / "out")
+    ec.fit(idx_folder, budget, tmp_path / "out", images=own)
+    side = ec.load_dataset(photos).train.shape[0]
+    smaller = [size for size in (64, 48, 32, 24, 16) if size < side][:2]
+    assert [job.sizes for job in jobs] == [tuple((size, size) for size in smaller), (), (), (), ()]
+
+
 def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the_file_becomes_smaller_too() -> None:
     job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_p90_ms=1.0, max_size_kib=10), work=SimpleNamespace())
     job.is_within = partial(FitJob.is_within, job)
