@@ -85,7 +85,7 @@ class Polarity(NamedTuple):
 
 
 UNSTATED = Polarity()
-UNSURE = 0.8
+UNSURE = 0.9
 """A probability below which the answer to a fitted digit is doubted: just below it, MNIST's own digits are often read wrong."""
 
 

@@ -17,7 +17,7 @@ const TOUCHING = 0.1;
 const [SHEET_FILLS, SHEET_ASPECT, SHEET_BLANK] = [0.85, 0.4, 0.6];
 const [EDGE_SHARE, EDGE_LEAST, EDGE_MOST] = [16, 3, 8];
 const [NEAR, PIECE, PIECE_THICK] = [1 / 6, 0.2, [0.4, 1.6]];
-const UNSURE = 0.8;
+const UNSURE = 0.9;
 const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
 // Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
 const BORDER = 0.02;

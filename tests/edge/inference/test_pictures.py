@@ -88,7 +88,7 @@ def test_a_picture_that_may_be_read_wrong_has_a_doubt_and_any_other_has_none(exp
     assert classifier.predict(image).doubts == ()
 
 
-@pytest.mark.parametrize(("probability", "doubted"), [(0.781, True), (0.8, False)])
+@pytest.mark.parametrize(("probability", "doubted"), [(0.899, True), (0.9, False)])
 def test_an_answer_that_is_often_wrong_is_doubted_of_a_fitted_digit_alone(probability: float, doubted: bool) -> None:
     image = np.zeros((28, 28, 1), np.uint8)
     doubt = FittedPicture(image, box=(0.1, 0.1, 0.9, 0.9)).doubt_of(probability, "six.png")
