@@ -112,7 +112,7 @@ def training_minutes(job: FitJob) -> float:
 
 
 def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
-    """Return the trainings with as many epochs of training for integers as there is time for; as they are if there is none."""
+    """Return the trainings with as many epochs of training for integers as there is time for, which may be none."""
     if not learns_integers(job.work.exporting.formats[0]):
         return list(trainings)
     seconds = _QAT_COST * sum(work.trained(training).history[-1].seconds for work, training in trainings)
