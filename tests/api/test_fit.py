@@ -19,6 +19,7 @@ from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS
+from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
@@ -199,6 +200,14 @@ def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the
 
     assert [gains("residual", cost) for cost in ("slow", "large", "fine")] == [True, False, False]
     assert [gains("cnn", cost) for cost in ("slow", "large", "fine")] == [True, True, False]
+
+
+@pytest.mark.parametrize(("side", "is_tried"), [(32, True), (24, False)])
+def test_a_learnt_network_is_left_out_where_smaller_pictures_are_too_small_for_it(side: int, is_tried: bool) -> None:
+    train: Any = ArraySplit(np.zeros((40, side, side, 3), np.uint8), np.arange(40) % 2)
+    work: Any = SimpleNamespace(dataset=SimpleNamespace(train=train), size=f"size={side}x{side}")
+    job: Any = SimpleNamespace(work=work, base=TrainConfig(), transfers=(TrainConfig(transfer="mobilenet-0.25"),))
+    assert any(network.config.transfer for network in fit_work._candidates(job)) == is_tried
 
 
 def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any() -> None:
