@@ -1,7 +1,8 @@
 """`edgecnn fit`: what is measured, trained, chosen and judged, with real networks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +43,8 @@ MINUTES = (3 + 2) * 2 * 6.1 / 60 / 0.9
 _COMMAND = ("--val-share", "0.2", "--minutes", f"{MINUTES}", "--allow", "noise")
 
 
-@pytest.fixture(scope="module")
-def few() -> Any:
+@contextmanager
+def few_networks() -> Iterator[None]:
     """One kind of network in three widths, whose epochs take six seconds however busy the machine is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_work, "NETWORKS", {"cnn": NETWORKS["cnn"]})
@@ -53,13 +54,20 @@ def few() -> Any:
         yield
 
 
+@pytest.fixture
+def few() -> Iterator[None]:
+    with few_networks():
+        yield
+
+
 @pytest.fixture(scope="module")
-def found(few: None, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def found(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The folder and the record of a search. Do not write to it."""
     out = tmp_path_factory.mktemp("fit") / "out"
     options = ec.FolderOptions(val_share=0.2)
     budget = ec.Budget(max_drop_points=None, max_p90_ms=1000, max_size_kib=LIMIT_KIB)
-    return out, ec.fit(idx_folder, budget, out, minutes=MINUTES, allow=("noise",), images=options)
+    with few_networks():
+        return out, ec.fit(idx_folder, budget, out, minutes=MINUTES, allow=("noise",), images=options)
 
 
 def test_only_networks_within_the_limits_are_trained_and_the_most_accurate_file_is_judged(
