@@ -22,6 +22,7 @@ class NetworkCost:
         size_bytes: Size of its file in bytes.
         p90_ns: 90th percentile of the time of one image in nanoseconds, of one brief launch.
         fastest_ns: Median of its fastest round in nanoseconds, which is repeatable where other work disturbs the rest.
+        precision: Precision of that file: where files are tuned, the one that is faster of those within the limit of size.
     """
 
     name: str
@@ -30,6 +31,7 @@ class NetworkCost:
     size_bytes: int
     p90_ns: float
     fastest_ns: float
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,11 @@ class Fit(Result):
         max_size_kib: Limit of a file's size in KiB, or None.
         minutes: Limit of the training time.
         networks: All networks that were looked at.
-        files: The files of the last rung, the most accurate first.
+        files: The files of the last rung, the most accurate first; of a tuned network, its tuned file and its plain one.
         chosen: Path of the chosen file in the output folder: the most accurate on the validation images of those within the
             limits; None if no file is within them.
         images: Number of test images that judge it, and chose nothing; no copies of others or of training images.
+        chose: Number of other test images, which chose the layers in float of a tuned file.
         accuracy: Share of them that it classifies right, 0 to 1, with its 95 % interval; None if there are none, or no file.
         doubt: Why they may be no test of it, if its weights came from a file that may have learnt them; else None.
         more: Path of a file that takes up to a tenth more than the limits and is right on more of the validation images than
@@ -124,6 +127,7 @@ class Fit(Result):
     files: tuple[FittedFile, ...]
     chosen: str | None
     images: int
+    chose: int
     accuracy: Interval | None
     doubt: str | None
     more: str | None

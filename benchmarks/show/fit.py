@@ -15,20 +15,34 @@ _CHOSEN, _OTHER, _LIMIT = "#c2410c", "#6b7280", "#2563eb"
 
 
 def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
-    """Return the file to ship, the table of what was trained, and how to go on."""
+    """Return the file to ship, the tables of what was trained and exported, and how to go on."""
     shown = [network for network in fit.networks if verbose or network.epochs is not None]
     columns: dict[str, Callable[[TriedNetwork], str]] = {
         "network": lambda row: row.cost.name,
         "within\nlimits": lambda row: "yes" if row.is_within else "no",
         "parameters": lambda row: f"{row.cost.parameters:,}",
         "MACs": lambda row: f"{row.cost.macs:,}",
+        "precision": lambda row: row.cost.precision,
         "file\nKiB": lambda row: f"{row.cost.size_bytes / 1024:.1f}",
         "p90\nms": lambda row: figure(row.cost.p90_ns / 1e6),
         "trained\nepochs": lambda row: "" if row.epochs is None else f"{row.epochs}",
         "validation\n% right": _validation,
     }
-    table = TextTable.of(shown, columns, f"Networks, measured before training on {fit.machine}", ("MACs", "parameters"))
-    notes = ["The validation images chose; the test images chose nothing."]
+    networks = TextTable.of(
+        shown, columns, f"Networks, measured before training on {fit.machine}", ("MACs", "parameters", "precision")
+    )
+    of_files: dict[str, Callable[[FittedFile], str]] = {
+        "file": lambda row: row.file,
+        "verdict": lambda row: row.status,
+        "file\nKiB": lambda row: f"{row.size_bytes / 1024:.1f}",
+        "p90\nms": lambda row: "" if row.p90_ns is None else figure(row.p90_ns / 1e6),
+        "validation\n% right": lambda row: f"{100 * row.val_correct / row.val_images:.2f}",
+    }
+    files = TextTable.of(fit.files, of_files, "Their files, measured again after training", ())
+    chose = (
+        f"{counted(fit.chose, 'other test image')} chose its layers in float" if fit.chose else "the test images chose nothing"
+    )
+    notes = [f"The validation images chose; {chose}."]
     if left := len(fit.networks) - len(shown):
         notes.append(
             f"{counted(left, 'more network')} {'was' if left == 1 else 'were'} measured and not trained: fit.json has them."
@@ -36,8 +50,8 @@ def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
     notes += [file.qat.of(file.name) for file in fit.files if file.qat]
     notes += [f"{file.file}: {file.status}: {reason}" for file in fit.files if file.status != PASS for reason in file.reasons]
     notes.append(f"Again: {fit.command}")
-    blocks = (_answer(fit), [table_text(table, width)], notes)
-    text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
+    answer, rest = ("\n".join(paragraphs(block, width, "    ")) for block in (_answer(fit), notes))
+    text = "\n\n".join((answer, table_text(networks, width), table_text(files, width), rest))
     return f"{text}\nPicture: {fit.picture}" if fit.picture else text
 
 

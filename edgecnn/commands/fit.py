@@ -72,6 +72,13 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         Group("Training settings of all networks; network, filters and epochs are planned.", only=("teacher", "seed")),
     ] = DEFAULTS,
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
+    tune: Annotated[
+        bool,
+        Option(
+            "Also tune the last networks' files where the time is measured, as edgecnn export does; up to two minutes for each "
+            "come on top."
+        ),
+    ] = False,
     ray: RayAddress = None,
     allow: Allow = (),
     images: ImagesAndShare = NO_OPTIONS,
@@ -128,7 +135,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         source = None if model is None else read_source(Path(model), (), progress.say)
         if source:
             taken = interface_of(source, taken)
-        work = network_work(dataset, exporting, False, Path(out), taken, progress)
+        work = network_work(dataset, exporting, tune, Path(out), taken, progress, device)
         is_stated = isinstance(data, Dataset) or images.size or config.teacher  # A teacher takes images of one size.
         sizes = () if is_stated else smaller_sizes(dataset)
         job = FitJob(work, config, transfers, sizes, budget, minutes, device, Policy(tuple(allow)), command, ray)

@@ -279,6 +279,11 @@ def tuning_for(judge: Judge | None, runner: Runner, seed: int = 0) -> Tuning:
     return Tuning(runner, judge or _judge(limit, undecided=True), seed)
 
 
+def usual_tuning(where: str | None, dataset: Dataset, formats: tuple[str, ...], progress: Progress) -> Tuning:
+    """Return how the files of a sweep are tuned on a host, or on this machine. Errors are those of `runner_of`."""
+    return tuning_for(None, runner_of(where or HERE, TUNE_SECONDS, dataset.test, progress, formats))
+
+
 def _judge(points: float, undecided: bool = False) -> Judge:
     """Return a judge that passes a file shown to lose at most these points, or, if `undecided`, one not shown to lose more."""
     if not 0 < points <= 100:

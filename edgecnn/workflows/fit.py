@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from edgecnn.convert.training.model.backbones import LEAST_SIDE
 from edgecnn.convert.training.model.custom_model import new_model, resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.data.dataset import resized
-from edgecnn.edge.data.pixel_digests import evidence, unknown_split
+from edgecnn.edge.data.pixel_digests import evidence, held_out, unknown_split
 from edgecnn.edge.errors import GateFailed, field, setting
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
@@ -34,7 +35,7 @@ from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.records import to_json
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
-from edgecnn.workflows.export import is_a_guess
+from edgecnn.workflows.export import is_a_guess, usual_tuning
 from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured, p90_ns
 from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep, final_trainings
 from edgecnn.workflows.ray_nodes import ray_nodes
@@ -48,6 +49,7 @@ _OF_KIND = 3
 _TRANSFERRED = "transferred"  # The kind of all that were trained on ImageNet, each of which is trained.
 # Training for integers: its share of the time, the most epochs, and the time of one over that of an epoch of the training.
 _QAT_SHARE, _QAT_EPOCHS, _QAT_COST = 0.1, 5, 3.0
+_CHOSE_LAYERS = "these images are too few to hold any out, so they chose the file's layers in float, and judge it too"
 # How far beyond the limits a network is trained too, to say what that would buy.
 MORE = 1.1
 
@@ -85,8 +87,10 @@ def _of_sizes(job: FitJob) -> list[FitJob]:
     """Return the search of the images in their size, and one for each smaller size that is tried too."""
     work, found = job.work, [job]
     for height, width in job.sizes:
-        of_size = replace(work, dataset=resized(work.dataset, (height, width)), size=f"size={height}x{width}")
-        found.append(replace(job, work=of_size))
+        dataset, tuning = resized(work.dataset, (height, width)), work.tuning
+        if tuning:  # It times and judges images of its size.
+            tuning = usual_tuning(job.device, dataset, work.exporting.formats, work.progress)
+        found.append(replace(job, work=replace(work, dataset=dataset, tuning=tuning, size=f"size={height}x{width}")))
     if job.sizes:
         smaller = " and ".join(f"{height}x{width}" for height, width in job.sizes)
         own = setting("size", "{}x{}".format(*work.dataset.train.shape[:2]))
@@ -203,18 +207,24 @@ def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[
     """Return the trained files for images of one size, measured where they are for."""
     val = job.work.dataset.val
     assert val  # noqa: S101  # The command needs them.
-    results = measured(job, job.work.folder, [network.file for network in made], job.work.dataset.test) if made else []
+    # A tuned file is faster than the plain one, and larger: either may be the one that is within the limits.
+    files = [
+        (network, file)
+        for network in made
+        for file in dict.fromkeys((network.file, f"{Path(network.file).parent}/{job.work.plain}"))
+    ]
+    results = measured(job, job.work.folder, [file for _, file in files], job.work.dataset.test) if files else []
     found = list[Judged]()
-    for network, result in zip(made, results, strict=True):
-        probabilities = Classifier.load(job.work.folder / network.file).split_probabilities(val)
+    for (network, path), result in zip(files, results, strict=True):
+        probabilities = Classifier.load(job.work.folder / path).split_probabilities(val)
         guess = is_a_guess(probabilities, val.labels)
         status = UNJUDGED if guess else result.verdict.status if result.verdict.judged else PASS
         reasons = tuple(check.text for check in result.verdict.checks if check.status != PASS)
         reasons += ("it is right no more often than a guess on the validation images",) if guess else ()
         right = int(correct(probabilities, val.labels).sum())
         size, time, is_within = result.artifact.size_bytes, p90_ns(result), network.name not in beyond
-        images = len(val.labels)
-        file = FittedFile(network.name, network.file, size, time, status, reasons, images, right, is_within, network.qat)
+        qat = network.qat if Path(path).name == job.work.plain else None
+        file = FittedFile(network.name, path, size, time, status, reasons, len(val.labels), right, is_within, qat)
         found.append((job, file))
     return found
 
@@ -248,12 +258,18 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
     of, chosen = next(((of, file) for of, file in by_right if file.status == PASS), (job, None))
     dataset = of.work.dataset
     more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
-    record = Manifest.load((folder / chosen.file).parent).dataset if chosen else None
-    every, images, accuracy = evidence(dataset.test, dataset.learnt)[0], 0, None
+    (every, digests), accuracy, doubt, chose = evidence(dataset.test, dataset.learnt), None, None, 0
+    if chosen:
+        manifest = Manifest.load((folder / chosen.file).parent)
+        artifact = manifest.artifact(Path(chosen.file).name)
+        doubt = unknown_split(manifest.dataset) if manifest.dataset.may_be_learnt else None
+        if artifact and artifact.mended:
+            judging = every & held_out(digests) if artifact.mended.held_out else every
+            every, chose = judging, int((every & ~judging).sum())
+            doubt = doubt or (None if artifact.mended.held_out else _CHOSE_LAYERS)
     if chosen and every.any():
         probabilities = Classifier.load(folder / chosen.file).split_probabilities(dataset.test)
-        right, images = int(correct(probabilities, dataset.test.labels)[every].sum()), int(every.sum())
-        accuracy = binomial.interval(right, images)
+        accuracy = binomial.interval(int(correct(probabilities, dataset.test.labels)[every].sum()), int(every.sum()))
     result = Fit(
         machine=job.machine,
         max_p90_ms=job.budget.max_p90_ms,
@@ -262,9 +278,10 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
         networks=tried,
         files=tuple(files),
         chosen=chosen.file if chosen else None,
-        images=images,
+        images=int(every.sum()) if accuracy else 0,
+        chose=chose,
         accuracy=accuracy,
-        doubt=unknown_split(record) if record and record.may_be_learnt else None,
+        doubt=doubt,
         more=more.file if more else None,
         command=job.command,
     )

@@ -78,37 +78,53 @@ class FitJob:
         """Where the time is measured, in words."""
         return self.device or machine_text(read_machine())
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions of the files that show what a network costs: a tuned file is as fast as the faster one, or faster."""
+        return ("int8", "float32") if self.work.tuning else self.work.exporting.precisions
+
+    def is_small(self, cost: NetworkCost, times: float = 1.0) -> bool:
+        """Return whether a network's file has at most so many times the limit of size."""
+        large = self.budget.max_size_kib
+        return large is None or cost.size_bytes <= times * large * 1024
+
+    def best_of(self, costs: Sequence[NetworkCost]) -> NetworkCost:
+        """Return the fastest of those within the limit of size, or else the smallest."""
+        return min(costs, key=lambda cost: (0, cost.p90_ns) if self.is_small(cost) else (1, cost.size_bytes))
+
     def is_within(self, cost: NetworkCost, times: float = 1.0) -> bool:
         """Return whether a network costs at most so many times the limits."""
-        slow, large = self.budget.max_p90_ms, self.budget.max_size_kib
-        fast = slow is None or cost.p90_ns <= times * slow * 1e6
-        return fast and (large is None or cost.size_bytes <= times * large * 1024)
+        slow = self.budget.max_p90_ms
+        return self.is_small(cost, times) and (slow is None or cost.p90_ns <= times * slow * 1e6)
 
 
 def kept_costs(job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path) -> tuple[NetworkCost, ...]:
     """Return `costs` of these models, or what an earlier call has written into the file `path`."""
     dataset = job.work.dataset
     classes = counted(dataset.class_names, "class")
-    measured_for = f"{job.machine}, {dataset.train.shape}, {classes}, {job.work.plain}"
+    measured_for = f"{job.machine}, {dataset.train.shape}, {classes}, {' or '.join(map(job.work.file_of, job.precisions))}"
     with suppress(ArtifactError):
         kept = from_json(NetworkCosts, read_bytes(path), str(path))
         if kept.measured_for == measured_for and {cost.name for cost in kept.networks} == {*models}:
             job.work.progress.say(f"{counted(models, 'network')}: measured before")
             return kept.networks
-    job.work.progress.say(f"Measuring what {counted(models, 'network')} cost before any is trained, each as {job.work.plain}")
-    found = costs(job, models)
+    kinds = " and as ".join(map(job.work.file_of, job.precisions))
+    job.work.progress.say(f"Measuring what {counted(models, 'network')} cost before any is trained, each as {kinds}")
+    found = costs(job, models, job.precisions)
     write_bytes(path, to_json(NetworkCosts(measured_for, found)).encode())
     return found
 
 
-def costs(job: FitJob, models: Mapping[str, Callable[[], Any]]) -> tuple[NetworkCost, ...]:
+def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tuple[str, ...]) -> tuple[NetworkCost, ...]:
     """Return what networks cost where they are for: functions that return their Keras models, by their names.
+
+    Of a network's files of several precisions, that of `FitJob.best_of` counts.
 
     Raises:
         ConversionError: If one can't be exported.
         EdgeCnnError: If the board gives no result.
     """
-    dataset, plain = job.work.dataset, job.work.plain
+    dataset, exporting = job.work.dataset, replace(job.work.exporting, precisions=precisions)
     few = replace(
         dataset, train=_first(dataset.train), test=_first(dataset.test), val=None, val_share=None, val_seed=None, earlier=None
     )
@@ -120,18 +136,24 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]]) -> tuple[Network
             path = folder / f"{place}.keras"
             build().save(path)
             remember_made(path.read_bytes())
-            export_model(path, few, job.work.exporting, interface, folder / str(place))
+            export_model(path, few, exporting, interface, folder / str(place))
             summaries.append(summarize(MODEL_NAME, read_model(folder / str(place) / MODEL_NAME)))
-        files, results = [f"{place}/{plain}" for place in range(len(models))], list[FileResult]()
+        kinds, results = [job.work.file_of(precision) for precision in precisions], list[FileResult]()
+        files = [f"{place}/{kind}" for place in range(len(models)) for kind in kinds]
         for start in range(0, len(files), _SIDE_BY_SIDE):
             job.work.progress.step(start, len(files), "measuring")
             results += measured(job, folder, files[start : start + _SIDE_BY_SIDE], few.test, brief=True)
-    return tuple(
-        NetworkCost(
-            name, summary.parameters, summary.macs, result.artifact.size_bytes, _slow_ns(result), fastest_round(result.launches)
-        )
-        for name, summary, result in zip(models, summaries, results, strict=True)
-    )
+    count, found = len(precisions), list[NetworkCost]()
+    for place, (name, summary) in enumerate(zip(models, summaries, strict=True)):
+        fixed = name, summary.parameters, summary.macs
+        of_files = [
+            NetworkCost(
+                *fixed, one.artifact.size_bytes, _slow_ns(one), fastest_round(one.launches), precision=one.artifact.precision
+            )
+            for one in results[place * count :][:count]
+        ]
+        found.append(job.best_of(of_files))
+    return tuple(found)
 
 
 def _first(split: Split) -> ArraySplit:

@@ -83,7 +83,11 @@ class NetworkWork:
     @property
     def plain(self) -> str:
         """Name of each network's plain file."""
-        return FORMATS[self.exporting.formats[0]].file_name(self.exporting.precisions[0])
+        return self.file_of(self.exporting.precisions[0])
+
+    def file_of(self, precision: str) -> str:
+        """Return the name of the plain file of a precision."""
+        return FORMATS[self.exporting.formats[0]].file_name(precision)
 
     def ahead(self, trainings: Sequence[Training]) -> None:
         """Train all networks that are not trained yet, if that happens elsewhere. Errors are those of `trained`."""

@@ -102,7 +102,7 @@ def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
     ordered = {name: ids[np.argsort(worth[ids], kind="stable")] for name, ids in channels.groups.items()}
     removed = {name: max(1, round(_SHARE * len(ids))) for name, ids in ordered.items() if len(ids) > _LEAST}
     variants = {name: partial(without, model, channels, ordered[name][:count]) for name, count in removed.items()}
-    now, *others = costs(job, {cost.name: lambda: model, **variants})
+    now, *others = costs(job, {cost.name: lambda: model, **variants}, (cost.precision,))
     begun = (now.fastest_ns, float(now.size_bytes))
     saved = {
         name: tuple(

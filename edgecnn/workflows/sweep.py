@@ -14,7 +14,6 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.benchmarks.results.sweep import Sweep, SweptNetwork, sweep_of
-from edgecnn.benchmarks.runners.choose import HERE, TUNE_SECONDS, runner_of
 from edgecnn.benchmarks.show.sweep import save_sweep
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.keras.load import load_keras
@@ -34,7 +33,7 @@ from edgecnn.edge.records import to_json
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
-from edgecnn.workflows.export import tuning_for
+from edgecnn.workflows.export import usual_tuning
 from edgecnn.workflows.networks import NetworkWork, PlannedNetwork, errors_of_a_sweep, final_trainings
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
@@ -44,14 +43,18 @@ _OF_EACH = ("network", "filters", "model", "arguments")
 
 
 def network_work(
-    dataset: Dataset, exporting: ExportConfig, tune: bool, folder: Path, interface: Interface | None, progress: Progress
+    dataset: Dataset,
+    exporting: ExportConfig,
+    tune: bool,
+    folder: Path,
+    interface: Interface | None,
+    progress: Progress,
+    device: str | None = None,
 ) -> NetworkWork:
-    """Return what is done for each network, in a folder that can be written."""
+    """Return what is done for each network, in a folder that can be written; `device` is where files are tuned."""
     require_writable(folder)
     progress.say(dataset.describe())
-    tuning = None
-    if tune:
-        tuning = tuning_for(None, runner_of(HERE, TUNE_SECONDS, dataset.test, progress, exporting.formats))
+    tuning = usual_tuning(device, dataset, exporting.formats, progress) if tune else None
     return NetworkWork(dataset, exporting, tuning, folder, interface, progress)
 
 

@@ -20,6 +20,7 @@ from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS
+from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
@@ -27,10 +28,13 @@ from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
 from edgecnn.workflows import prune, rungs
+from edgecnn.workflows import sweep as sweep_work
+from edgecnn.workflows.export import tuning_for
 from edgecnn.workflows.fit import _goes_on
 from edgecnn.workflows.fit_costs import FitJob, kept_costs
 from edgecnn.workflows.networks import PlannedNetwork
 from edgecnn.workflows.rungs import TrainingPace
+from tests.convert.export.conftest import Invented, few_floats
 from tests.convert.training.model.weights import write_weights
 from tests.drawings import write_letters
 from tests.schemas import require_valid
@@ -199,7 +203,7 @@ def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the
     job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_p90_ms=1.0, max_size_kib=10), work=SimpleNamespace())
     job.is_within = partial(FitJob.is_within, job)
     job.work.name_of = lambda config: config.network
-    slow = NetworkCost("slow", 1, 1, 10_000, 2e6, 2e6)
+    slow = NetworkCost("slow", 1, 1, 10_000, 2e6, 2e6, "int8")
     costs = {"slow": slow, "large": replace(slow, size_bytes=11_000, p90_ns=1.0), "fine": replace(slow, p90_ns=1e6)}
 
     def gains(network: Any, cost: str) -> bool:
@@ -216,6 +220,49 @@ def test_a_learnt_network_is_left_out_where_smaller_pictures_are_too_small_for_i
     work: Any = SimpleNamespace(dataset=SimpleNamespace(train=train), size=f"size={side}x{side}")
     job: Any = SimpleNamespace(work=work, base=TrainConfig(), transfers=(TrainConfig(transfer="mobilenet-0.25"),))
     assert any(network.config.transfer for network in fit_work._candidates(job)) == is_tried
+
+
+def test_of_two_precisions_the_faster_counts_that_is_small_enough() -> None:
+    int8 = NetworkCost("cnn", 1, 1, 10_240, 3e6, 2e6, "int8")
+    float32 = replace(int8, size_bytes=30_720, p90_ns=1e6, precision="float32")
+    for limit, best in ((None, float32), (30, float32), (29, int8), (9, int8)):
+        job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_size_kib=limit))
+        job.is_small = partial(FitJob.is_small, job)
+        assert FitJob.best_of(job, [int8, float32]) == best
+
+
+def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that_chose_none_of_its_layers(
+    few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, files = fit_work.judged, list[Any]()
+
+    def only_tuned(*given: Any) -> list[Any]:
+        files.extend(judged(*given))
+        return [one for one in files if "tuned" in one[1].file]
+
+    monkeypatch.setattr(fit_work, "judged", only_tuned)
+    monkeypatch.setattr(fit_work, "_SCALES", (0.25,))
+    monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
+    monkeypatch.setattr(sweep_work, "usual_tuning", lambda *given: tuning_for(None, Invented(few_floats)))
+    options: Any = {"minutes": 5.2 * 6 / 60 / 0.9, "allow": ("noise",), "images": ec.FolderOptions(val_share=0.2)}
+    fit = ec.fit(idx_folder, ec.Budget(max_drop_points=None, max_p90_ms=1000), tmp_path / "out", tune=True, **options)
+    (network,) = fit.networks
+    assert network.cost.precision in ("int8", "float32")
+    assert [Path(file.file).name for _, file in files] == ["tuned.tflite", "int8.tflite"]
+    assert fit.chosen == files[0][1].file
+    folder = (tmp_path / "out" / files[0][1].file).parent
+    tuned = Manifest.load(folder).artifact("tuned.tflite")
+    assert tuned
+    assert tuned.mended
+    assert tuned.mended.layers
+    test = ec.load_dataset(idx_folder).test
+    every, digests = evidence(test, ())
+    held = every & held_out(digests)
+    right = correct(Classifier.load(folder / "tuned.tflite").split_probabilities(test), test.labels)
+    assert 0 < fit.images < every.sum()
+    assert (fit.images, fit.chose) == (held.sum(), every.sum() - held.sum())
+    assert fit.accuracy == binomial.interval(int(right[held].sum()), fit.images)
+    assert f"{fit.chose} other test images chose its layers in float" in fit.to_text(1000)
 
 
 def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any() -> None:
