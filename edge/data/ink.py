@@ -12,11 +12,14 @@ Mask = NDArray[np.bool_]
 
 DARKEST = 48
 """Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink."""
-# Printed lines are at most this many pixels thick, the second number where there are none so thin, and cover at least this
-# share of the picture's side.
-_LINE_THICK, _LINE_SHARE = (4, 6), 0.4
-# A printed line begins and ends in these shares of the side: no stroke of a digit reaches from one to the other.
-_LINE_ENDS = 0.15
+# Printed lines are at most this many pixels thick, the second number where there are none so thin, and at most this share of
+# the picture's shorter side: in a small picture a pen's stroke is as thick.
+_LINE_THICK, _OF_SIDE = (4, 6), 1 / 40
+# They cover at least this share of the picture's side, and begin and end in these shares of it: few strokes of a digit do.
+_LINE_SHARE, _LINE_ENDS = 0.4, 0.15
+# The frame of a form's cell is thicker, up to the first share of the shorter side. It covers the second one, reaches from
+# border to border, and lies in the last share of the picture at each side.
+_FRAME_THICK, _FRAME_SHARE, _FRAME_ENDS, _FRAME_NEAR = 1 / 12, 0.6, 0.03, 0.25
 # MNIST's own rule: the ink fits a 20 x 20 box of the 28 x 28 image.
 _INK_SHARE = 20 / 28
 # Most of MNIST's digits have strokes of at least 1.5 of 20 pixels: a thin pen's are grown to that.
@@ -88,35 +91,42 @@ def edge_share(levels: Grey, part: Mask, strength: int, reach: int, darkest: int
 
 
 def printed_lines(ink: Mask) -> Mask:
-    """Return the pixels of ink that belong to long, thin, straight lines, as ruled and squared paper has.
+    """Return the pixels of ink that belong to long, thin, straight lines, as ruled and squared paper has, or to a form's frame.
 
     Lines are found by the Hough transform of thin runs across them. What is thicker stays, since a stroke crosses there
     (as staff lines are removed from music, Dalitz et al., A comparative study of staff removal algorithms, 2008).
     """
+    side = min(ink.shape)
     for thickness in _LINE_THICK:
-        lines = _level_lines(ink, thickness) | _level_lines(ink.T, thickness).T
-        if lines.any():
+        most = min(thickness, max(2, int(side * _OF_SIDE)))
+        thin = _lines(ink, (0, most), _LINE_SHARE, _LINE_ENDS, 0.5)
+        if thin.any():
             break
-    return lines
+    return thin | _lines(ink, (most, int(side * _FRAME_THICK)), _FRAME_SHARE, _FRAME_ENDS, _FRAME_NEAR)
 
 
-def _level_lines(ink: Mask, thickness: int) -> Mask:
+def _lines(ink: Mask, thickness: tuple[int, int], *shares: float) -> Mask:
+    return _level_lines(ink, thickness, *shares) | _level_lines(ink.T, thickness, *shares).T
+
+
+def _level_lines(ink: Mask, thickness: tuple[int, int], share: float, share_of_ends: float, near: float) -> Mask:
     height, width = ink.shape
     # Down each column, so that runs of ink are contiguous.
     padded = np.zeros((width, height + 2), np.int8)
     padded[:, 1:-1] = ink.T
     steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    thin = ends - starts <= thickness
-    starts, ends = starts[thin], ends[thin]
+    thin = (ends - starts > thickness[0]) & (ends - starts <= thickness[1])
     x, y = starts // (height + 2), (starts + ends) // 2 % (height + 2) - 1
+    thin &= (y < near * height) | (y >= (1 - near) * height)
+    starts, ends, x, y = starts[thin], ends[thin], x[thin], y[thin]
     on_line = np.zeros(len(x), bool)
-    first, last = x < _LINE_ENDS * width, x >= (1 - _LINE_ENDS) * width
+    first, last = x < share_of_ends * width, x >= (1 - share_of_ends) * width
     for slope in _SLOPES:
         offset = (64 * y - slope * x + 32 * width + 32) // 64
         count = height + width + 2
         votes = [_within_one(np.bincount(offset[some], minlength=count)) for some in (slice(None), first, last)]
-        line = (votes[0] >= _LINE_SHARE * width) & (votes[1] > 0) & (votes[2] > 0)
+        line = (votes[0] >= share * width) & (votes[1] > 0) & (votes[2] > 0)
         if line.any():
             on_line |= _within_one(line)[offset] > 0
     marks = np.zeros(width * (height + 2) + 1, np.int8)

@@ -4,7 +4,8 @@ import { pairwiseSum, rounded } from "./numbers.js";
 import { LANCZOS, resized } from "./resample.js";
 
 export const DARKEST = 48;
-const [LINE_THICK, LINE_SHARE, LINE_ENDS] = [[4, 6], 0.4, 0.15];
+const [LINE_THICK, OF_SIDE, LINE_SHARE, LINE_ENDS] = [[4, 6], 1 / 40, 0.4, 0.15];
+const [FRAME_THICK, FRAME_SHARE, FRAME_ENDS, FRAME_NEAR] = [1 / 12, 0.6, 0.03, 0.25];
 const [INK_SHARE, STROKE_LEAST] = [20 / 28, 1.5 / 20];
 const SLOPE = 11;
 
@@ -42,27 +43,35 @@ function slide(values, window, step, largest) {
   }
 }
 
-/** Return the places of ink of at least `threshold` that belong to long, thin, straight lines. */
+/** Return the places of ink of at least `threshold` that belong to long, straight lines: thin ones, or a cell's frame. */
 export function printedLines(ink, width, height, threshold) {
+  const side = Math.min(width, height);
+  const lines = (...kind) => [
+    ...levelLines(ink, width, height, threshold, kind, width, 1),
+    ...levelLines(ink, height, width, threshold, kind, 1, width),
+  ];
+  let [thin, most] = [[], 0];
   for (const thickness of LINE_THICK) {
-    const across = levelLines(ink, width, height, threshold, thickness, width, 1);
-    const down = levelLines(ink, height, width, threshold, thickness, 1, width);
-    if (across.length + down.length > 0) return [...across, ...down];
+    most = Math.min(thickness, Math.max(2, Math.floor(side * OF_SIDE)));
+    thin = lines(0, most, LINE_SHARE, LINE_ENDS, 0.5);
+    if (thin.length > 0) break;
   }
-  return [];
+  return [...thin, ...lines(most, Math.floor(side * FRAME_THICK), FRAME_SHARE, FRAME_ENDS, FRAME_NEAR)];
 }
 
-/** Lines at most `thickness` thick along an axis of `length` places, each `along` apart, with `breadth` places across it, each `across` apart. */
-function levelLines(ink, length, breadth, threshold, thickness, across, along) {
+/** Lines of a kind along an axis of `length` places, each `along` apart, with `breadth` places across it, each `across` apart. */
+function levelLines(ink, length, breadth, threshold, [thinner, thickness, share, shareOfEnds, near], across, along) {
   const runs = [];
   for (let x = 0; x < length; x++) {
     for (let y = 0; y < breadth; y++) {
       const first = y;
       while (y < breadth && ink[y * across + x * along] >= threshold) y++;
-      if (y > first && y - first <= thickness) runs.push({ x, y: (first + y) >> 1, first, last: y, line: false });
+      const middle = (first + y) >> 1;
+      const isNear = middle < near * breadth || middle >= (1 - near) * breadth;
+      if (y - first > thinner && y - first <= thickness && isNear) runs.push({ x, y: middle, first, last: y, line: false });
     }
   }
-  const ends = [(x) => true, (x) => x < LINE_ENDS * length, (x) => x >= (1 - LINE_ENDS) * length];
+  const ends = [(x) => true, (x) => x < shareOfEnds * length, (x) => x >= (1 - shareOfEnds) * length];
   for (let slope = -SLOPE; slope <= SLOPE; slope++) {
     const offset = ({ x, y }) => Math.floor((64 * y - slope * x + 32 * length + 32) / 64);
     const [all, begun, ended] = ends.map((within) => {
@@ -70,7 +79,7 @@ function levelLines(ink, length, breadth, threshold, thickness, across, along) {
       for (const run of runs) if (within(run.x)) votes[offset(run)] += 1;
       return withinOne(votes);
     });
-    const lines = withinOne(all.map((count, i) => (count >= LINE_SHARE * length && begun[i] > 0 && ended[i] > 0 ? 1 : 0)));
+    const lines = withinOne(all.map((count, i) => (count >= share * length && begun[i] > 0 && ended[i] > 0 ? 1 : 0)));
     for (const run of runs) run.line ||= lines[offset(run)] > 0;
   }
   return runs.flatMap(({ x, first, last, line }) => {

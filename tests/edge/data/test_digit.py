@@ -170,6 +170,39 @@ def test_the_lines_of_a_form_around_a_digit_do_not_cut_it(tmp_path: Path) -> Non
     assert likeness(image, alone) > 0.95
 
 
+def in_frame(*bars: tuple[int, int, int, int]) -> Image.Image:
+    """A 7, whose long stroke reaches into the lower one of these bars of a cell's frame."""
+    picture = Image.new("L", (280, 280), 230)
+    draw = ImageDraw.Draw(picture)
+    for bar in bars:
+        draw.rectangle(bar, 40)
+    draw.line([(90, 100), (180, 92), (150, 254)], 60, 12, "curve")
+    return picture
+
+
+FRAME = (0, 250, 279, 266), (14, 0, 30, 279)
+
+
+def test_a_digit_that_touches_the_frame_of_its_cell_is_read(tmp_path: Path) -> None:
+    (image, _), (alone, _) = read(in_frame(*FRAME), tmp_path), read(in_frame(), tmp_path)
+    assert likeness(image, alone) > 0.95
+
+
+def small_scan() -> Image.Image:
+    """A 4 of few pixels, whose upright stroke is as thin as printed lines are in larger pictures."""
+    picture = Image.new("L", (62, 72), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.line([(14, 20), (12, 40), (44, 40)], 0, 6, "curve")
+    draw.line([(39, 8), (39, 66)], 0, 6)
+    return picture
+
+
+def test_an_upright_stroke_of_a_small_scan_is_no_printed_line(tmp_path: Path) -> None:
+    image, _ = read(small_scan(), tmp_path)
+    large, _ = read(small_scan().resize((310, 360), Image.Resampling.NEAREST), tmp_path)
+    assert likeness(image, large) > 0.95
+
+
 def written(digit: str, size: int, paper: int, ink: int, bold: int = 2) -> Image.Image:
     """A sheet with a digit on it."""
     sheet = Image.new("L", (size * 3 // 4, size), paper)
