@@ -41,7 +41,7 @@ _ANGLES = np.radians(np.arange(0, 90, 3))[:, np.newaxis]
 # A pen's edge is crossed within a sixteenth of the digit's longer side, and within so many pixels at least and at most.
 _EDGE_SHARE, _EDGE_LEAST, _EDGE_MOST = 16, 3, 8
 # A separate stroke is this near, this long and this thick, as shares of the digit's longer side, length and thickness.
-_NEAR, _PIECE, _PIECE_THICK = 1 / 6, 0.2, (0.4, 1.6)
+_NEAR, _PIECE, _PIECE_THICK = 1 / 6, (0.2, 1.2), (0.4, 1.6)
 # What is doubted.
 _SMALL, _FAINT, _BLURRED, _ALSO = 0.1, 32, 0.75, 0.55
 # Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
@@ -49,7 +49,7 @@ _BORDER = 0.02
 # The last stroke of a cut digit may be taken for paper where it meets the border. It is looked for this near, as a share of the
 # digit's longer side, this dark, as a share of the way from ink to paper, and this wide at the border, in widths of its stroke.
 _BEYOND, _AS_DARK, _AS_WIDE = 0.5, 0.15, (0.75, 8)
-# Of a digit in pieces, one that the border cuts is this near, and as thick as this.
+# Of a digit in pieces, one that the border cuts is this near, as thick as this, and not longer than a separate stroke.
 _REST_NEAR, _REST_THICK = 0.25, (0.6, 1.6)
 # A second part is as likely the digit from this share of the first one's score on; ink of the other side of grey, whose
 # contrast is measured in another way, from the second number on.
@@ -335,8 +335,8 @@ def _strokes(digit: _Digit) -> NDArray[np.bool_]:
     """Return which parts belong to a digit: some write a 4 or a 5 in strokes that don't touch."""
     parts, place = digit.parts, digit.place
     extent, thickness = _extents(parts), _thickness(parts) / _thickness(parts)[place]
-    belong = _near(digit, _NEAR) & (extent >= _PIECE * extent[place])
-    belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= 1.2 * extent[place])
+    belong = _near(digit, _NEAR) & (extent >= _PIECE[0] * extent[place])
+    belong &= (thickness > _PIECE_THICK[0]) & (thickness < _PIECE_THICK[1]) & (extent <= _PIECE[1] * extent[place])
     belong[place] = True
     return np.asarray(belong, np.bool_)
 
@@ -361,6 +361,7 @@ def _doubt(digit: _Digit, strokes: NDArray[np.bool_], extent: int, levels: Grey)
     extents, thickness = _extents(parts), _thickness(parts) / _thickness(parts)[digit.place]
     inside, spanning = _at_borders(parts, levels)
     rest = ~inside & ~spanning & _near(digit, _REST_NEAR) & (thickness > _REST_THICK[0]) & (thickness < _REST_THICK[1])
+    rest &= extents <= _PIECE[1] * extents[digit.place]
     if min(to_border) <= _BORDER * min(height, width) or rest.any() or _goes_on_to_border(digit, levels):
         return "shows a digit that touches its border: take a picture of the whole digit"
     if np.any(~strokes & inside & (extents >= _ALSO * extent) & (thickness > 0.4) & (thickness < 2.5)):

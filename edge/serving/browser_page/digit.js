@@ -16,14 +16,14 @@ const [THICK, FULL] = [[0.19, 0.06], [0.5, 0.15]];
 const TOUCHING = 0.1;
 const [SHEET_FILLS, SHEET_ASPECT, SHEET_BLANK] = [0.85, 0.4, 0.6];
 const [EDGE_SHARE, EDGE_LEAST, EDGE_MOST] = [16, 3, 8];
-const [NEAR, PIECE, PIECE_THICK] = [1 / 6, 0.2, [0.4, 1.6]];
+const [NEAR, PIECE, PIECE_THICK] = [1 / 6, [0.2, 1.2], [0.4, 1.6]];
 const UNSURE = 0.9;
 const [SMALL, FAINT, BLURRED, ALSO] = [0.1, 32, 0.75, 0.55];
 // Nearer to the border than this share of the shorter side, ink fades into what is taken for the paper there.
 const BORDER = 0.02;
 // Ink that leads from a digit to the border: how near, how dark, how wide there in widths of a stroke.
 const [BEYOND, AS_DARK, AS_WIDE] = [0.5, 0.15, [0.75, 8]];
-// Of a digit in pieces, one that the border cuts is this near, and as thick as this.
+// Of a digit in pieces, one that the border cuts is this near, as thick as this, and not longer than a separate stroke.
 const [REST_NEAR, REST_THICK] = [0.25, [0.6, 1.6]];
 const [LIKELY, OTHER_SIDE] = [0.5, 0.15];
 const [RING, RING_EDGED] = [0.4, 0.88];
@@ -269,7 +269,7 @@ function strokesOf({ parts, place }) {
   const extent = extentOf(digit);
   return parts.map((part, i) => {
     const thickness = thicknessOf(part) / thicknessOf(digit);
-    const long = extentOf(part) >= PIECE * extent && extentOf(part) <= 1.2 * extent;
+    const long = extentOf(part) >= PIECE[0] * extent && extentOf(part) <= PIECE[1] * extent;
     return i === place || (isNear(part, digit, NEAR) && long && thickness > PIECE_THICK[0] && thickness < PIECE_THICK[1]);
   });
 }
@@ -287,7 +287,8 @@ function doubtOf(digit, strokes, box, picture) {
   const toBorder = Math.min(box.top, box.left, height - box.bottom, width - box.right);
   const rest = digit.parts.some((part) => {
     const thickness = thicknessOf(part) / thicknessOf(digit.part);
-    const isRest = !isInside(part, width, height) && !spans(part, width, height) && isNear(part, digit.part, REST_NEAR);
+    const isCut = !isInside(part, width, height) && !spans(part, width, height);
+    const isRest = isCut && isNear(part, digit.part, REST_NEAR) && extentOf(part) <= PIECE[1] * extentOf(digit.part);
     return isRest && thickness > REST_THICK[0] && thickness < REST_THICK[1];
   });
   if (toBorder <= BORDER * Math.min(width, height) || rest || goesOnToBorder(digit, picture)) {

@@ -181,11 +181,17 @@ def in_frame(*bars: tuple[int, int, int, int]) -> Image.Image:
 
 
 FRAME = (0, 250, 279, 266), (14, 0, 30, 279)
+BARS = (14, 0, 30, 279), (20, 14, 279, 30)  # The second one ends at the first.
 
 
 def test_a_digit_that_touches_the_frame_of_its_cell_is_read(tmp_path: Path) -> None:
     (image, _), (alone, _) = read(in_frame(*FRAME), tmp_path), read(in_frame(), tmp_path)
     assert likeness(image, alone) > 0.95
+
+
+def test_a_bar_that_ends_at_the_frame_of_a_cell_is_no_digit_cut_by_the_border(tmp_path: Path) -> None:
+    _, doubts = read(in_frame(*BARS), tmp_path)
+    assert doubts == []
 
 
 def small_scan() -> Image.Image:

@@ -29,7 +29,7 @@ from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.serving.export_page import WebRuntime, write_page
 from tests.digit_photos.photo import photo as photographed
 from tests.drawings import drawings
-from tests.edge.data.test_digit import DIGITS, FRAME, form_cell, in_frame, in_pencil, small_scan
+from tests.edge.data.test_digit import BARS, DIGITS, FRAME, form_cell, in_frame, in_pencil, small_scan
 from tests.edge.inference.thresholds import with_threshold
 from tests.onnx_text import onnx_bytes
 
@@ -209,7 +209,13 @@ def test_a_drawn_digit_is_fitted_to_the_very_pixels(page: "Browser", site: Path)
     pictures["pieces.png"] = Image.new("L", (600, 600), 225)
     for points in ([(200, 200), (380, 180), (390, 300), (220, 370), (330, 400)], [(330, 468), (340, 600)]):
         ImageDraw.Draw(pictures["pieces.png"]).line(points, 30, 30, "curve")
-    pictures |= {"pencil.png": in_pencil(), "cell.png": form_cell(), "frame.png": in_frame(*FRAME), "scan.png": small_scan()}
+    pictures |= {
+        "pencil.png": in_pencil(),
+        "cell.png": form_cell(),
+        "frame.png": in_frame(*FRAME),
+        "bars.png": in_frame(*BARS),
+        "scan.png": small_scan(),
+    }
     for path in DIGITS.rglob("*(2).png"):  # A thin pen.
         pictures[path.name] = Image.open(path).convert("L")
     for seed in range(3):  # Printed lines, shadows and a table, as PNG: browsers and Pillow decode a JPEG differently.
