@@ -181,7 +181,7 @@ def in_frame(*bars: tuple[int, int, int, int]) -> Image.Image:
 
 
 FRAME = (0, 250, 279, 266), (14, 0, 30, 279)
-BARS = (14, 0, 30, 279), (20, 14, 279, 30)  # The second one ends at the first.
+BARS = (14, 0, 30, 279), (20, 46, 279, 60)  # The second one ends at the first.
 
 
 def test_a_digit_that_touches_the_frame_of_its_cell_is_read(tmp_path: Path) -> None:
