@@ -177,9 +177,14 @@ class NetworkWork:
         config, folder, said = training
         if self.is_trained(config, folder):
             self.progress.say(f"{said}: trained before")
-            return from_json(TrainResult, read_bytes(folder / TRAIN_NAME), str(folder / TRAIN_NAME))
+            return self.record(training)
         self.progress.say(f"{said}: training")
         return self.train(training)
+
+    def record(self, training: Training) -> TrainResult:
+        """Return the record of a network that is trained; ArtifactError if it is damaged."""
+        path = training.folder / TRAIN_NAME
+        return from_json(TrainResult, read_bytes(path), str(path))
 
     def train(self, training: Training) -> TrainResult:
         """Train a network, or go on with its training. Errors are those of `trained`."""
