@@ -119,7 +119,7 @@ def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
     """Return the trainings with as many epochs of training for integers as there is time for, which may be none."""
     if not learns_integers(job.work.exporting.formats[0]):
         return list(trainings)
-    seconds = _QAT_COST * sum(work.record(training).history[-1].seconds for work, training in trainings)
+    seconds = _QAT_COST * sum(work.trained(training).history[-1].seconds for work, training in trainings)
     epochs = min(_QAT_EPOCHS, int(60 * _QAT_SHARE * job.minutes / seconds))
     if not epochs:
         job.work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")

@@ -201,7 +201,7 @@ def test_pictures_of_a_folder_have_smaller_sizes_unless_something_says_theirs(
 
 def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the_file_becomes_smaller_too() -> None:
     job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_p90_ms=1.0, max_size_kib=10), work=SimpleNamespace())
-    job.is_within = partial(FitJob.is_within, job)
+    job.is_small, job.is_within = partial(FitJob.is_small, job), partial(FitJob.is_within, job)
     job.work.name_of = lambda config: config.network
     slow = NetworkCost("slow", 1, 1, 10_000, 2e6, 2e6, "int8")
     costs = {"slow": slow, "large": replace(slow, size_bytes=11_000, p90_ns=1.0), "fine": replace(slow, p90_ns=1e6)}
