@@ -16,7 +16,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.fit import NetworkCost, NetworkCosts
 from edgecnn.benchmarks.results.latency_summary import fastest_round
-from edgecnn.benchmarks.results.records import FileResult
+from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.training.config import TrainConfig
@@ -174,14 +174,17 @@ def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: 
             candidate_set, options, Budgets(budget, {}), policy, command=job.command, versions=made_with, progress=progress
         )
         return list(report.files)
-    there, results = OverSsh(job.device, test, 0), []
+    there, reports = OverSsh(job.device, test, 0), dict[Path, Report]()
     limits = (("--max-p90-ms", job.budget.max_p90_ms), ("--max-size-kib", job.budget.max_size_kib))
     asked = ("--max-drop=100", *(f"{name}={value}" for name, value in limits if value is not None))
-    for place, file in enumerate(files):
-        job.work.progress.step(place, len(files), f"{job.device}: measuring")
-        report = there.bench((root / file).parent, (*(_BRIEFLY if brief else asked), f"--runtime={model_format}"))
-        results.append(next(item for item in report.files if item.artifact.path == Path(file).name))
-    return results
+    folders = [(root / file).parent for file in files]
+    for place, folder in enumerate(dict.fromkeys(folders)):
+        job.work.progress.step(place, len({*folders}), f"{job.device}: measuring")
+        reports[folder] = there.bench(folder, (*(_BRIEFLY if brief else asked), f"--runtime={model_format}"))
+    return [
+        next(item for item in reports[folder].files if item.artifact.path == Path(file).name)
+        for folder, file in zip(folders, files, strict=True)
+    ]
 
 
 def _slow_ns(result: FileResult) -> float:

@@ -27,7 +27,7 @@ from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
-from edgecnn.workflows import prune, rungs
+from edgecnn.workflows import fit_costs, prune, rungs
 from edgecnn.workflows import sweep as sweep_work
 from edgecnn.workflows.export import tuning_for
 from edgecnn.workflows.fit import _goes_on
@@ -229,6 +229,29 @@ def test_of_two_precisions_the_faster_counts_that_is_small_enough() -> None:
         job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_size_kib=limit))
         job.is_small = partial(FitJob.is_small, job)
         assert FitJob.best_of(job, [int8, float32]) == best
+
+
+def test_a_board_measures_a_folder_once_for_all_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = list[Path]()
+
+    def bench(folder: Path, arguments: Any) -> Any:
+        folders.append(folder)
+        names = ("float32.tflite", "int8.tflite", "tuned.tflite")
+        return SimpleNamespace(
+            files=[SimpleNamespace(artifact=SimpleNamespace(path=name), folder=folder.name) for name in names]
+        )
+
+    monkeypatch.setattr(fit_costs, "OverSsh", lambda *given: SimpleNamespace(bench=bench))
+    work = SimpleNamespace(exporting=SimpleNamespace(formats=("tflite",)), progress=SILENT)
+    job: Any = SimpleNamespace(work=work, device="pi4", budget=ec.Budget(max_drop_points=None, max_p90_ms=2))
+    test: Any = None
+    found: Any = fit_costs.measured(job, tmp_path, ["a/tuned.tflite", "b/int8.tflite", "a/int8.tflite"], test)
+    assert [(one.folder, one.artifact.path) for one in found] == [
+        ("a", "tuned.tflite"),
+        ("b", "int8.tflite"),
+        ("a", "int8.tflite"),
+    ]
+    assert folders == [tmp_path / "a", tmp_path / "b"]
 
 
 def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that_chose_none_of_its_layers(
