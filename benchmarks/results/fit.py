@@ -111,7 +111,8 @@ class Fit(Result):
         images: Number of test images that judge it, and chose nothing; no copies of others or of training images.
         chose: Number of other test images, which chose the layers in float of a tuned file.
         accuracy: Share of them that it classifies right, 0 to 1, with its 95 % interval; None if there are none, or no file.
-        doubt: Why they may be no test of it, if its weights came from a file that may have learnt them; else None.
+        doubt: Why they may be no test of it: its weights came from a file that may have learnt them, or they chose its layers
+            in float; else None.
         more: Path of a file that takes up to a tenth more than the limits and is right on more of the validation images than
             the chosen one; None if none is.
         command: Command that repeats or continues the search.

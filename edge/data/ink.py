@@ -116,16 +116,16 @@ def _level_lines(ink: Mask, thickness: tuple[int, int], share: float, share_of_e
     padded[:, 1:-1] = ink.T
     steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    thin = (ends - starts > thickness[0]) & (ends - starts <= thickness[1])
+    some = (ends - starts > thickness[0]) & (ends - starts <= thickness[1])
     x, y = starts // (height + 2), (starts + ends) // 2 % (height + 2) - 1
-    thin &= (y < near * height) | (y >= (1 - near) * height)
-    starts, ends, x, y = starts[thin], ends[thin], x[thin], y[thin]
+    some &= (y < near * height) | (y >= (1 - near) * height)
+    starts, ends, x, y = starts[some], ends[some], x[some], y[some]
     on_line = np.zeros(len(x), bool)
     first, last = x < share_of_ends * width, x >= (1 - share_of_ends) * width
     for slope in _SLOPES:
         offset = (64 * y - slope * x + 32 * width + 32) // 64
         count = height + width + 2
-        votes = [_within_one(np.bincount(offset[some], minlength=count)) for some in (slice(None), first, last)]
+        votes = [_within_one(np.bincount(offset[of], minlength=count)) for of in (slice(None), first, last)]
         line = (votes[0] >= share * width) & (votes[1] > 0) & (votes[2] > 0)
         if line.any():
             on_line |= _within_one(line)[offset] > 0

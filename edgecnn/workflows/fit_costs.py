@@ -24,7 +24,7 @@ from edgecnn.convert.training.train import fitted_interface
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
-from edgecnn.edge.graph.summary import summarize
+from edgecnn.edge.graph.summary import Summary, summarize
 from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
@@ -143,17 +143,16 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tupl
         for start in range(0, len(files), _SIDE_BY_SIDE):
             job.work.progress.step(start, len(files), "measuring")
             results += measured(job, folder, files[start : start + _SIDE_BY_SIDE], few.test, brief=True)
-    count, found = len(precisions), list[NetworkCost]()
-    for place, (name, summary) in enumerate(zip(models, summaries, strict=True)):
-        fixed = name, summary.parameters, summary.macs
-        of_files = [
-            NetworkCost(
-                *fixed, one.artifact.size_bytes, _slow_ns(one), fastest_round(one.launches), precision=one.artifact.precision
-            )
-            for one in results[place * count :][:count]
-        ]
-        found.append(job.best_of(of_files))
-    return tuple(found)
+    count = len(precisions)
+    return tuple(
+        job.best_of([_cost(name, summary, result) for result in results[place * count :][:count]])
+        for place, (name, summary) in enumerate(zip(models, summaries, strict=True))
+    )
+
+
+def _cost(name: str, summary: Summary, result: FileResult) -> NetworkCost:
+    file, fastest = result.artifact, fastest_round(result.launches)
+    return NetworkCost(name, summary.parameters, summary.macs, file.size_bytes, _slow_ns(result), fastest, file.precision)
 
 
 def _first(split: Split) -> ArraySplit:
