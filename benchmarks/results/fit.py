@@ -20,18 +20,35 @@ class NetworkCost:
         parameters: Number of parameters of the Keras model.
         macs: Multiply-accumulates of one image, of the Keras model.
         size_bytes: Size of its file in bytes.
-        p90_ns: 90th percentile of the time of one image in nanoseconds, of one brief launch.
-        fastest_ns: Median of its fastest round in nanoseconds, which is repeatable where other work disturbs the rest.
+        p90_ns: 90th percentile of the time of one image in nanoseconds, of one brief launch; None on an emulated core.
+        fastest_ns: Median of its fastest round in nanoseconds, which is repeatable where other work disturbs the rest; None on
+            an emulated core.
         precision: Precision of that file: where files are tuned, the one that is faster of those within the limit of size.
+        instructions: What an emulated core executes for one image; None where times are measured.
     """
 
     name: str
     parameters: int
     macs: int
     size_bytes: int
-    p90_ns: float
-    fastest_ns: float
+    p90_ns: float | None
+    fastest_ns: float | None
     precision: str
+    instructions: int | None = None
+
+    @property
+    def limited(self) -> float:
+        """What is limited: instructions, or the 90th percentile of the time in nanoseconds."""
+        return _first(self.instructions, self.p90_ns)
+
+    @property
+    def steady(self) -> float:
+        """What is compared with a cut network's: instructions, or the fastest round in nanoseconds."""
+        return _first(self.instructions, self.fastest_ns)
+
+
+def _first(*numbers: float | None) -> float:
+    return float(next(number for number in numbers if number is not None))
 
 
 @dataclass(frozen=True)
@@ -74,13 +91,14 @@ class FittedFile:
         name: The network's name.
         file: Path of the file in the output folder.
         size_bytes: Its size in bytes.
-        p90_ns: 90th percentile of the time of one image in nanoseconds; None if there were too few runs.
+        p90_ns: 90th percentile of the time of one image in nanoseconds; None after too few runs, or on an emulated core.
         status: `PASS` if it is within the limits; `UNJUDGED` if it is right no more often than a guess.
         reasons: What each limit says that it is not shown to be within, and whether it is right no more often than a guess.
         val_images: Number of validation images.
         val_correct: Number of them that the file classifies right.
         is_within: Whether the untrained file was within the limits.
         qat: What training for integers gained; None if there was no time for it, or the format can't have it.
+        instructions: What an emulated core executes for one image; None where times are measured.
     """
 
     name: str
@@ -93,6 +111,7 @@ class FittedFile:
     val_correct: int
     is_within: bool
     qat: Qat | None = None
+    instructions: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +121,7 @@ class Fit(Result):
     Attributes:
         machine: Where the time was measured.
         max_p90_ms: Limit of the 90th percentile of the time of one image in milliseconds, or None.
+        max_instructions: Limit of the instructions of one image on an emulated core, or None.
         max_size_kib: Limit of a file's size in KiB, or None.
         minutes: Limit of the training time.
         networks: All networks that were looked at.
@@ -122,6 +142,7 @@ class Fit(Result):
 
     machine: str
     max_p90_ms: float | None
+    max_instructions: int | None
     max_size_kib: float | None
     minutes: float
     networks: tuple[TriedNetwork, ...]

@@ -71,14 +71,18 @@ class Emulated:
             CannotEmulate: If the emulator can't be made, or a file does not run on it.
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
+        counts = self.counts(folder, thorough=thorough)
+        return {name: _ratio(found, counts[base]) for name, found in counts.items()}
+
+    def counts(self, folder: Path, *, thorough: bool) -> dict[str, Stretch]:
+        """Return what one inference of each exported file of a folder takes. Errors are those of `compare`."""
         runtime = runtime_for(exported(folder)[0].format, self.runtime)
         counts = self._count(folder, [runtime], *(_THOROUGHLY if thorough else _BRIEFLY))
         if not counts:
             raise MissingDependency(
                 f"{self.machine} does not run {runtime}: omit {field('tune_runtime')}, or tune for another core"
             )
-        of_base = counts[base, runtime]
-        return {name: _ratio(found, of_base) for (name, _), found in counts.items()}
+        return {name: found for (name, _), found in counts.items()}
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
         """See `Runner`. Instructions of several threads would not tell how long they take, so there is one thread only."""

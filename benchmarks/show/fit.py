@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.benchmarks.gate.gate import PASS
-from edgecnn.benchmarks.results.fit import Fit, FittedFile, TriedNetwork
+from edgecnn.benchmarks.results.fit import Fit, FittedFile, NetworkCost, TriedNetwork
 from edgecnn.benchmarks.show.svg import Point, log_axis, place_labels
 from edgecnn.benchmarks.show.tables import figure
 from edgecnn.edge.show.pictures import png_figure
@@ -24,7 +24,7 @@ def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
         "MACs": lambda row: f"{row.cost.macs:,}",
         "precision": lambda row: row.cost.precision,
         "file\nKiB": lambda row: f"{row.cost.size_bytes / 1024:.1f}",
-        "p90\nms": lambda row: figure(row.cost.p90_ns / 1e6),
+        _time_heading(fit): lambda row: _time(row.cost),
         "trained\nepochs": lambda row: "" if row.epochs is None else f"{row.epochs}",
         "validation\n% right": _validation,
     }
@@ -35,7 +35,7 @@ def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
         "file": lambda row: row.file,
         "verdict": lambda row: row.status,
         "file\nKiB": lambda row: f"{row.size_bytes / 1024:.1f}",
-        "p90\nms": lambda row: "" if row.p90_ns is None else figure(row.p90_ns / 1e6),
+        _time_heading(fit): _time,
         "validation\n% right": lambda row: f"{100 * row.val_correct / row.val_images:.2f}",
     }
     files = TextTable.of(fit.files, of_files, "Their files, measured again after training", ())
@@ -55,12 +55,26 @@ def fit_text(fit: Fit, width: int = WIDTH, verbose: bool = False) -> str:
     return f"{text}\nPicture: {fit.picture}" if fit.picture else text
 
 
+def _on_core(fit: Fit) -> bool:
+    return any(network.cost.instructions is not None for network in fit.networks)
+
+
+def _time_heading(fit: Fit) -> str:
+    return "million\ninstructions" if _on_core(fit) else "p90\nms"
+
+
+def _time(of: NetworkCost | FittedFile) -> str:
+    number = of.p90_ns if of.instructions is None else of.instructions
+    return "" if number is None else figure(number / 1e6)
+
+
 def _validation(row: TriedNetwork) -> str:
     return "" if row.val_images is None or row.val_correct is None else f"{100 * row.val_correct / row.val_images:.2f}"
 
 
 def _limits(fit: Fit) -> str:
     slow = "" if fit.max_p90_ms is None else f"a p90 of at most {fit.max_p90_ms:g} ms"
+    slow = slow if fit.max_instructions is None else f"at most {fit.max_instructions:,} instructions"
     large = "" if fit.max_size_kib is None else f"at most {fit.max_size_kib:g} KiB"
     return " and ".join(filter(None, (slow, large)))
 
@@ -97,7 +111,8 @@ def _answer(fit: Fit) -> list[str]:
 
 
 def _cost(file: FittedFile) -> str:
-    slow = "" if file.p90_ns is None else f"p90 {figure(file.p90_ns / 1e6)} ms, "
+    slow = "" if file.p90_ns is None else f"p90 {_time(file)} ms, "
+    slow = slow if file.instructions is None else f"{file.instructions:,} instructions, "
     return f"{slow}{file.size_bytes / 1024:.1f} KiB"
 
 
@@ -111,8 +126,11 @@ def save_fit(path: Path, fit: Fit) -> None:
     rows = [row for row in fit.networks if row.val_images is not None and row.val_correct is not None]
     right = [100 * (row.val_correct or 0) / (row.val_images or 1) for row in rows]
     chosen = next((file.name for file in fit.files if file.file == fit.chosen), None)
+    label, limit = "p90 of one image (ms)", fit.max_p90_ms
+    if _on_core(fit):
+        label, limit = "instructions of one image (millions)", fit.max_instructions and fit.max_instructions / 1e6
     panels = (
-        ("p90 of one image (ms)", [row.cost.p90_ns / 1e6 for row in rows], fit.max_p90_ms),
+        (label, [row.cost.limited / 1e6 for row in rows], limit),
         ("size of the file (KiB)", [row.cost.size_bytes / 1024 for row in rows], fit.max_size_kib),
     )
     with png_figure(path, 9.5, 4.6) as figure_:
@@ -124,6 +142,7 @@ def save_fit(path: Path, fit: Fit) -> None:
             if limit is not None:
                 axes.axvline(limit, color=_LIMIT, linewidth=1, linestyle=(0, (4, 3)))
             axes.margins(x=0.15, y=0.15)
+            axes.set_ylim(top=min(axes.get_ylim()[1], 100.5))
             log_axis(axes.xaxis)
             axes.grid(color="#e5e7eb", linewidth=0.6)
             axes.spines[["top", "right"]].set_visible(False)

@@ -57,7 +57,16 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     ] = None,
     device: Annotated[
         str | None,
-        Option("Board that the time is measured on, as ssh takes it.", metavar="HOST", default="this machine", panel="Limits"),
+        Option(
+            "Board that the time is measured on, as ssh takes it, or an emulated core, such as cortex-a72.",
+            metavar="HOST|CORE",
+            default="this machine",
+            panel="Limits",
+        ),
+    ] = None,
+    max_instructions: Annotated[
+        int | None,
+        Option("Most instructions for one image, on an emulated core.", metavar="N", low=1, panel="Limits"),
     ] = None,
     transfer: Annotated[
         Sequence[str],
@@ -118,8 +127,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.workflows.prune import pruned
     from edgecnn.workflows.sweep import network_work
 
-    if budget.max_p90_ms is None and budget.max_size_kib is None:
-        raise ConfigError(f"there is no limit: add {field('max_p90_ms')}=5, {field('max_size_kib')}=100, or both")
+    _require_limits(budget, device, max_instructions)
     if model and transfer:
         raise ConfigError(f"{field('transfer')} adds networks to a search, and {field('model')} cuts one model: omit one")
     if model and ray:
@@ -138,8 +146,32 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         work = network_work(dataset, exporting, tune, Path(out), taken, progress, device)
         is_stated = isinstance(data, Dataset) or images.size or config.teacher  # A teacher takes images of one size.
         sizes = () if is_stated else smaller_sizes(dataset)
-        job = FitJob(work, config, transfers, sizes, budget, minutes, device, Policy(tuple(allow)), command, ray)
+        limits = (budget, max_instructions, minutes, device)
+        job = FitJob(work, config, transfers, sizes, *limits, Policy(tuple(allow)), command, ray)
+        if job.core:
+            job.core.prepare()
         return pruned(job, source) if source else fitted(job)
+
+
+def _require_limits(budget: Budget, device: str | None, max_instructions: int | None) -> None:
+    """Raise ConfigError if there is no limit, or one that is not measured there."""
+    from edgecnn.benchmarks.runners.emulated import CORES
+
+    if device and device.startswith("cortex-") and device not in CORES:
+        raise ConfigError(f"{field('device')}={device} can't be emulated: use {', '.join(CORES)}, or a board over ssh")
+    if device in CORES and budget.max_p90_ms is not None:
+        raise ConfigError(
+            f"{field('max_p90_ms')}: an emulated core counts instructions, which are no times: "
+            f"use {field('max_instructions')}, or a board over ssh"
+        )
+    if device not in CORES and max_instructions is not None:
+        raise ConfigError(
+            f"{field('max_instructions')} are counted on an emulated core: add {field('device')}={next(iter(CORES))}, or use "
+            f"{field('max_p90_ms')}"
+        )
+    if budget.max_p90_ms is None and budget.max_size_kib is None and max_instructions is None:
+        slow = f"{field('max_instructions')}=1000000" if device in CORES else f"{field('max_p90_ms')}=5"
+        raise ConfigError(f"there is no limit: add {slow}, {field('max_size_kib')}=100, or both")
 
 
 def _transferred(config: TrainConfig, texts: Sequence[str]) -> tuple[TrainConfig, ...]:

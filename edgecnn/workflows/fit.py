@@ -36,7 +36,7 @@ from edgecnn.edge.records import to_json
 from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import is_a_guess, usual_tuning
-from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured, p90_ns
+from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured
 from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep, final_trainings
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
@@ -107,7 +107,7 @@ def _may_gain(job: FitJob, network: PlannedNetwork, last: Mapping[str, NetworkCo
         return False
     # Of the cnn's last layer alone the weights become fewer: other files stay as large.
     is_cnn = network.config.network == CNN and not network.config.start
-    return is_cnn or job.is_within(replace(larger, p90_ns=0.0))
+    return is_cnn or job.is_small(larger)
 
 
 def training_minutes(job: FitJob) -> float:
@@ -180,11 +180,11 @@ def _to_train(job: FitJob, networks: Mapping[str, PlannedNetwork], costs: Mappin
     suited, *others = within
     found = suited + [names[place] for place in range(_OF_KIND) for names in others if place < len(names)]
     if not found:
-        smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.p90_ns for item in costs.values())
-        named = field("max_p90_ms" if job.budget.max_p90_ms is not None else "max_size_kib")
+        smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.limited for item in costs.values())
+        takes = f"takes {fastest:,.0f} instructions" if job.core else f"has a p90 of {fastest / 1e6:.3g} ms"
         raise GateFailed(
-            f"{named}: none of {counted(networks, 'network')} is within the limits; the fastest has a p90 of "
-            f"{fastest / 1e6:.3g} ms, the smallest has {smallest / 1024:.1f} KiB: allow more"
+            f"{field(job.limits[0])}: none of {counted(networks, 'network')} is within the limits; the fastest {takes}, the "
+            f"smallest has {smallest / 1024:.1f} KiB: allow more"
         )
     count = sum(job.is_within(cost) for cost in costs.values())
     job.work.progress.say(
@@ -215,16 +215,23 @@ def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[
     ]
     results = measured(job, job.work.folder, [file for _, file in files], job.work.dataset.test) if files else []
     found = list[Judged]()
-    for (network, path), result in zip(files, results, strict=True):
+    for (network, path), cost in zip(files, results, strict=True):
         probabilities = Classifier.load(job.work.folder / path).split_probabilities(val)
         guess = is_a_guess(probabilities, val.labels)
-        status = UNJUDGED if guess else result.verdict.status if result.verdict.judged else PASS
-        reasons = tuple(check.text for check in result.verdict.checks if check.status != PASS)
-        reasons += ("it is right no more often than a guess on the validation images",) if guess else ()
-        right = int(correct(probabilities, val.labels).sum())
-        size, time, is_within = result.artifact.size_bytes, p90_ns(result), network.name not in beyond
-        qat = network.qat if Path(path).name == job.work.plain else None
-        file = FittedFile(network.name, path, size, time, status, reasons, len(val.labels), right, is_within, qat)
+        reasons = cost.reasons + (("it is right no more often than a guess on the validation images",) if guess else ())
+        file = FittedFile(
+            name=network.name,
+            file=path,
+            size_bytes=cost.size_bytes,
+            p90_ns=cost.p90_ns,
+            status=UNJUDGED if guess else cost.status,
+            reasons=reasons,
+            val_images=len(val.labels),
+            val_correct=int(correct(probabilities, val.labels).sum()),
+            is_within=network.name not in beyond,
+            qat=network.qat if Path(path).name == job.work.plain else None,
+            instructions=cost.instructions,
+        )
         found.append((job, file))
     return found
 
@@ -273,6 +280,7 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
     result = Fit(
         machine=job.machine,
         max_p90_ms=job.budget.max_p90_ms,
+        max_instructions=job.max_instructions,
         max_size_kib=job.budget.max_size_kib,
         minutes=job.minutes,
         networks=tried,

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
 
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
-from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, Policy, Status
 from edgecnn.benchmarks.machine.host import read_machine
 from edgecnn.benchmarks.measure.candidates import models_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
@@ -17,6 +18,8 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.fit import NetworkCost, NetworkCosts
 from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.runners.choose import TUNE_SECONDS
+from edgecnn.benchmarks.runners.emulated import CORES, Emulated
 from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.training.config import TrainConfig
@@ -25,7 +28,7 @@ from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.files import read_bytes, temporary_folder, write_bytes
 from edgecnn.edge.graph.summary import Summary, summarize
-from edgecnn.edge.manifest import MODEL_NAME
+from edgecnn.edge.manifest import MODEL_NAME, Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.packages import versions
@@ -46,6 +49,29 @@ _P90 = 90.0
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a file takes where it is for.
+
+    Attributes:
+        precision: Its precision.
+        size_bytes: Its size in bytes.
+        p90_ns: 90th percentile of its time in nanoseconds; None if there were too few runs, or on an emulated core.
+        fastest_ns: Median of its fastest round in nanoseconds; None on an emulated core.
+        instructions: Those of one image on an emulated core; None where times are measured.
+        status: `PASS` if it is within the limits.
+        reasons: What each limit says that it is not shown to be within.
+    """
+
+    precision: str
+    size_bytes: int
+    p90_ns: float | None
+    fastest_ns: float | None
+    instructions: int | None
+    status: Status
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FitJob:
     """A search.
 
@@ -56,7 +82,8 @@ class FitJob:
         sizes: Smaller sizes (height, width) of the images that are tried too.
         budget: The limits of time and size.
         minutes: Limit of the training time.
-        device: The board, as ssh takes it; None for this machine.
+        max_instructions: Limit of the instructions of one image on an emulated core, or None.
+        device: The board, as ssh takes it, or an emulated core; None for this machine.
         policy: How noise is handled where the files are judged.
         command: Command that repeats it.
         ray: Address of the Ray cluster that trains; None for this process.
@@ -67,6 +94,7 @@ class FitJob:
     transfers: tuple[TrainConfig, ...]
     sizes: tuple[tuple[int, int], ...]
     budget: Budget
+    max_instructions: int | None
     minutes: float
     device: str | None
     policy: Policy
@@ -74,9 +102,32 @@ class FitJob:
     ray: str | None
 
     @property
+    def core(self) -> Emulated | None:
+        """The emulated core whose instructions are counted, if times are measured nowhere."""
+        if self.device not in CORES:
+            return None
+        return Emulated(self.device, TUNE_SECONDS, self.work.progress.say, self.work.exporting.formats)
+
+    @property
     def machine(self) -> str:
         """Where the time is measured, in words."""
-        return self.device or machine_text(read_machine())
+        return self.core.machine if self.core else self.device or machine_text(read_machine())
+
+    @property
+    def most(self) -> float | None:
+        """The limit of the 90th percentile of the time in nanoseconds, or of the instructions; None if there is none."""
+        slow = self.budget.max_p90_ms
+        return self.max_instructions if self.core else None if slow is None else slow * 1e6
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Names of the limits."""
+        limits = {
+            "max_p90_ms": self.budget.max_p90_ms,
+            "max_instructions": self.max_instructions,
+            "max_size_kib": self.budget.max_size_kib,
+        }
+        return tuple(name for name, limit in limits.items() if limit is not None)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -90,12 +141,11 @@ class FitJob:
 
     def best_of(self, costs: Sequence[NetworkCost]) -> NetworkCost:
         """Return the fastest of those within the limit of size, or else the smallest."""
-        return min(costs, key=lambda cost: (0, cost.p90_ns) if self.is_small(cost) else (1, cost.size_bytes))
+        return min(costs, key=lambda cost: (0, cost.limited) if self.is_small(cost) else (1, cost.size_bytes))
 
     def is_within(self, cost: NetworkCost, times: float = 1.0) -> bool:
         """Return whether a network costs at most so many times the limits."""
-        slow = self.budget.max_p90_ms
-        return self.is_small(cost, times) and (slow is None or cost.p90_ns <= times * slow * 1e6)
+        return self.is_small(cost, times) and (self.most is None or cost.limited <= times * self.most)
 
 
 def kept_costs(job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path) -> tuple[NetworkCost, ...]:
@@ -138,11 +188,12 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tupl
             remember_made(path.read_bytes())
             export_model(path, few, exporting, interface, folder / str(place))
             summaries.append(summarize(MODEL_NAME, read_model(folder / str(place) / MODEL_NAME)))
-        kinds, results = [job.work.file_of(precision) for precision in precisions], list[FileResult]()
+        kinds, results = [job.work.file_of(precision) for precision in precisions], list[Cost]()
         files = [f"{place}/{kind}" for place in range(len(models)) for kind in kinds]
-        for start in range(0, len(files), _SIDE_BY_SIDE):
+        together = job.core.most_files if job.core else _SIDE_BY_SIDE
+        for start in range(0, len(files), together):
             job.work.progress.step(start, len(files), "measuring")
-            results += measured(job, folder, files[start : start + _SIDE_BY_SIDE], few.test, brief=True)
+            results += measured(job, folder, files[start : start + together], few.test, brief=True)
     count = len(precisions)
     return tuple(
         job.best_of([_cost(name, summary, result) for result in results[place * count :][:count]])
@@ -150,9 +201,9 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tupl
     )
 
 
-def _cost(name: str, summary: Summary, result: FileResult) -> NetworkCost:
-    file, fastest = result.artifact, fastest_round(result.launches)
-    return NetworkCost(name, summary.parameters, summary.macs, file.size_bytes, _slow_ns(result), fastest, file.precision)
+def _cost(name: str, of: Summary, cost: Cost) -> NetworkCost:
+    time = (cost.p90_ns, cost.fastest_ns, cost.precision, cost.instructions)
+    return NetworkCost(name, of.parameters, of.macs, cost.size_bytes, *time)
 
 
 def _first(split: Split) -> ArraySplit:
@@ -160,8 +211,10 @@ def _first(split: Split) -> ArraySplit:
     return ArraySplit(split.images(range(count)), split.labels[:count])
 
 
-def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: bool = False) -> list[FileResult]:
+def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: bool = False) -> list[Cost]:
     """Return what files in folders of `root` take where they are for; side by side on this machine, one by one on a board."""
+    if job.core:
+        return _counted(job, job.core, root, files, brief)
     model_format = job.work.exporting.formats[0]
     if job.device is None:
         options = BenchOptions(plan=_BRIEF if brief else PlanOptions())
@@ -172,7 +225,7 @@ def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: 
         report = benchmark(
             candidate_set, options, Budgets(budget, {}), policy, command=job.command, versions=made_with, progress=progress
         )
-        return list(report.files)
+        return [_timed(result, brief) for result in report.files]
     there, reports = OverSsh(job.device, test, 0), dict[Path, Report]()
     limits = (("--max-p90-ms", job.budget.max_p90_ms), ("--max-size-kib", job.budget.max_size_kib))
     asked = ("--max-drop=100", *(f"{name}={value}" for name, value in limits if value is not None))
@@ -180,23 +233,43 @@ def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: 
     for place, folder in enumerate(dict.fromkeys(folders)):
         job.work.progress.step(place, len({*folders}), f"{job.device}: measuring")
         reports[folder] = there.bench(folder, (*(_BRIEFLY if brief else asked), f"--runtime={model_format}"))
+    found = zip(folders, files, strict=True)
     return [
-        next(item for item in reports[folder].files if item.artifact.path == Path(file).name)
-        for folder, file in zip(folders, files, strict=True)
+        _timed(next(item for item in reports[folder].files if item.artifact.path == Path(file).name), brief)
+        for folder, file in found
     ]
 
 
-def _slow_ns(result: FileResult) -> float:
-    """Return a file's p90, or its slowest run where there are too few for one."""
-    found = p90_ns(result)
-    return (
-        found
-        if found is not None
-        else float(max(np.max(item.measured.unpack()) for launch in result.launches for item in launch.rounds))
-    )
-
-
-def p90_ns(result: FileResult) -> float | None:
-    """Return the 90th percentile of a file's time in nanoseconds; None if there were too few runs."""
+def _timed(result: FileResult, brief: bool) -> Cost:
+    file, verdict = result.artifact, result.verdict
     found = next((item.value_ns for item in result.latency.percentiles if item.percent == _P90), None)
-    return None if found is None else float(found)
+    slow = None if found is None else float(found)
+    if slow is None and brief:  # There were too few runs: the slowest counts.
+        slow = float(max(np.max(item.measured.unpack()) for launch in result.launches for item in launch.rounds))
+    reasons = tuple(check.text for check in verdict.checks if check.status != PASS)
+    status = verdict.status if verdict.judged else PASS
+    return Cost(file.precision, file.size_bytes, slow, fastest_round(result.launches), None, status, reasons)
+
+
+def _counted(job: FitJob, core: Emulated, root: Path, files: Sequence[str], brief: bool) -> list[Cost]:
+    manifests = [Manifest.load((root / file).parent) for file in files]
+    with temporary_folder() as folder:
+        entries = []
+        for place, (file, manifest) in enumerate(zip(files, manifests, strict=True)):
+            artifact, path = manifest.artifact(Path(file).name), f"{place}{Path(file).suffix}"
+            assert artifact  # noqa: S101  # They were exported.
+            copyfile(root / file, folder / path)
+            entries.append(replace(artifact, path=path, source_sha256=None))  # Each is made of another model.
+        together = (manifests[0].source(), *entries)
+        replace(manifests[0], artifacts=together, reference=None, for_programs=()).save(folder)
+        counts = core.counts(folder, thorough=not brief)
+    found = []
+    for entry in entries:
+        instructions = counts[entry.path].instructions
+        large = job.budget.max_size_kib is not None and entry.size_bytes > job.budget.max_size_kib * 1024
+        slow = job.max_instructions is not None and instructions > job.max_instructions
+        reasons = [f"{instructions:,} instructions are more than {job.max_instructions:,}"] if slow else []
+        reasons += [f"{entry.size_bytes / 1024:.1f} KiB are more than {job.budget.max_size_kib:g}"] if large else []
+        status: Status = FAIL if reasons else PASS
+        found.append(Cost(entry.precision, entry.size_bytes, None, None, instructions, status, tuple(reasons)))
+    return found

@@ -43,7 +43,7 @@ _MOST_EPOCHS = 60
 _COSTS = "costs.json"
 
 Goal = tuple[float, float]
-"""Largest p90 in nanoseconds and size in bytes that a round aims at; infinite without a limit."""
+"""Largest p90 in nanoseconds, or instructions, and size in bytes that a round aims at; infinite without a limit."""
 
 
 class _Round(NamedTuple):
@@ -91,7 +91,7 @@ def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
             return float("inf")
         return float(start * min(1.0, limit * unit / start) ** share * closer)
 
-    return between(first.p90_ns, job.budget.max_p90_ms, 1e6), between(first.size_bytes, job.budget.max_size_kib, 1024)
+    return between(first.limited, job.most, 1), between(first.size_bytes, job.budget.max_size_kib, 1024)
 
 
 def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
@@ -103,16 +103,16 @@ def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
     removed = {name: max(1, round(_SHARE * len(ids))) for name, ids in ordered.items() if len(ids) > _LEAST}
     variants = {name: partial(without, model, channels, ordered[name][:count]) for name, count in removed.items()}
     now, *others = costs(job, {cost.name: lambda: model, **variants}, (cost.precision,))
-    begun = (now.fastest_ns, float(now.size_bytes))
+    begun = (now.steady, float(now.size_bytes))
     saved = {
         name: tuple(
             max(0.0, before - after) / removed[name]
-            for before, after in zip(begun, (other.fastest_ns, other.size_bytes), strict=True)
+            for before, after in zip(begun, (other.steady, other.size_bytes), strict=True)
         )
         for name, other in zip(variants, others, strict=True)
     }
     # The fastest round shrinks as the p90 must; it is what can be measured on a busy machine.
-    wanted = now.fastest_ns * min(1.0, goal[0] / cost.p90_ns), goal[1]
+    wanted = now.steady * min(1.0, goal[0] / cost.limited), goal[1]
     counts = _counts({name: worth[ids] for name, ids in ordered.items() if name in saved}, saved, begun, wanted)
     said = ", ".join(f"{name} {len(ordered[name])} -> {len(ordered[name]) - count}" for name, count in counts.items() if count)
     job.work.progress.say(f"Channels: {said or 'none is cut'}")
@@ -126,8 +126,8 @@ def _counts(
 
     Args:
         worth: What each channel of a group is worth, ascending.
-        saved: Nanoseconds and bytes that a channel of a group saves.
-        now: Nanoseconds and bytes that the model takes.
+        saved: Nanoseconds, or instructions, and bytes that a channel of a group saves.
+        now: Those that the model takes.
         goal: What it may take.
     """
     counts, left = dict.fromkeys(worth, 0), [*now]

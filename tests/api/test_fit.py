@@ -1,12 +1,10 @@
 """`edgecnn fit`: what is measured, trained, chosen and judged, with real networks."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,25 +12,21 @@ import pytest
 from PIL import Image
 
 import edgecnn as ec
-from edgecnn.benchmarks.gate.gate import PASS
-from edgecnn.benchmarks.results.fit import NetworkCost
-from edgecnn.benchmarks.results.sweep import RungNetwork
+from edgecnn.benchmarks.emulator.counting import Stretch
+from edgecnn.benchmarks.gate.gate import FAIL, PASS
+from edgecnn.benchmarks.runners.emulated import Emulated
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.data.pixel_digests import evidence, held_out
-from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
-from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
-from edgecnn.workflows import fit_costs, prune, rungs
+from edgecnn.workflows import prune, rungs
 from edgecnn.workflows import sweep as sweep_work
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.fit import _goes_on
-from edgecnn.workflows.fit_costs import FitJob, kept_costs
-from edgecnn.workflows.networks import PlannedNetwork
+from edgecnn.workflows.fit_costs import kept_costs
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.export.conftest import Invented, few_floats
 from tests.convert.training.model.weights import write_weights
@@ -199,59 +193,49 @@ def test_pictures_of_a_folder_have_smaller_sizes_unless_something_says_theirs(
     assert [job.sizes for job in jobs] == [tuple((size, size) for size in smaller), (), (), (), ()]
 
 
-def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the_file_becomes_smaller_too() -> None:
-    job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_p90_ms=1.0, max_size_kib=10), work=SimpleNamespace())
-    job.is_small, job.is_within = partial(FitJob.is_small, job), partial(FitJob.is_within, job)
-    job.work.name_of = lambda config: config.network
-    slow = NetworkCost("slow", 1, 1, 10_000, 2e6, 2e6, "int8")
-    costs = {"slow": slow, "large": replace(slow, size_bytes=11_000, p90_ns=1.0), "fine": replace(slow, p90_ns=1e6)}
+def test_on_an_emulated_core_instructions_are_limited_and_no_time_is_measured(
+    few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, were_thorough = list[str](), list[bool]()
 
-    def gains(network: Any, cost: str) -> bool:
-        work: Any = SimpleNamespace(size="size=64x64")
-        return fit_work._may_gain(job, PlannedNetwork(work, TrainConfig(network=network)), {network: costs[cost]})
+    def counts(core: Emulated, folder: Path, *, thorough: bool) -> dict[str, Stretch]:
+        were_thorough.append(thorough)
+        return {file.path: Stretch(100 * file.size_bytes, 0) for file in Manifest.load(folder).exported}
 
-    assert [gains("residual", cost) for cost in ("slow", "large", "fine")] == [True, False, False]
-    assert [gains("cnn", cost) for cost in ("slow", "large", "fine")] == [True, True, False]
-
-
-@pytest.mark.parametrize(("side", "is_tried"), [(32, True), (24, False)])
-def test_a_learnt_network_is_left_out_where_smaller_pictures_are_too_small_for_it(side: int, is_tried: bool) -> None:
-    train: Any = ArraySplit(np.zeros((40, side, side, 3), np.uint8), np.arange(40) % 2)
-    work: Any = SimpleNamespace(dataset=SimpleNamespace(train=train), size=f"size={side}x{side}")
-    job: Any = SimpleNamespace(work=work, base=TrainConfig(), transfers=(TrainConfig(transfer="mobilenet-0.25"),))
-    assert any(network.config.transfer for network in fit_work._candidates(job)) == is_tried
-
-
-def test_of_two_precisions_the_faster_counts_that_is_small_enough() -> None:
-    int8 = NetworkCost("cnn", 1, 1, 10_240, 3e6, 2e6, "int8")
-    float32 = replace(int8, size_bytes=30_720, p90_ns=1e6, precision="float32")
-    for limit, best in ((None, float32), (30, float32), (29, int8), (9, int8)):
-        job: Any = SimpleNamespace(budget=ec.Budget(max_drop_points=None, max_size_kib=limit))
-        job.is_small = partial(FitJob.is_small, job)
-        assert FitJob.best_of(job, [int8, float32]) == best
-
-
-def test_a_board_measures_a_folder_once_for_all_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = list[Path]()
-
-    def bench(folder: Path, arguments: Any) -> Any:
-        folders.append(folder)
-        names = ("float32.tflite", "int8.tflite", "tuned.tflite")
-        return SimpleNamespace(
-            files=[SimpleNamespace(artifact=SimpleNamespace(path=name), folder=folder.name) for name in names]
-        )
-
-    monkeypatch.setattr(fit_costs, "OverSsh", lambda *given: SimpleNamespace(bench=bench))
-    work = SimpleNamespace(exporting=SimpleNamespace(formats=("tflite",)), progress=SILENT)
-    job: Any = SimpleNamespace(work=work, device="pi4", budget=ec.Budget(max_drop_points=None, max_p90_ms=2))
-    test: Any = None
-    found: Any = fit_costs.measured(job, tmp_path, ["a/tuned.tflite", "b/int8.tflite", "a/int8.tflite"], test)
-    assert [(one.folder, one.artifact.path) for one in found] == [
-        ("a", "tuned.tflite"),
-        ("b", "int8.tflite"),
-        ("a", "int8.tflite"),
+    monkeypatch.setattr(Emulated, "counts", counts)
+    monkeypatch.setattr(Emulated, "prepare", lambda core: prepared.append(core.core))
+    monkeypatch.setattr(fit_work, "learns_integers", lambda model_format: False)
+    options: Any = {"minutes": 5.2 * 6 / 60 / 0.9, "images": ec.FolderOptions(val_share=0.2), "device": "cortex-a72"}
+    limit = 2_000_000
+    fit = ec.fit(idx_folder, ec.Budget(max_drop_points=None), tmp_path / "out", max_instructions=limit, **options)
+    assert prepared == ["cortex-a72"]
+    assert were_thorough == [False, True]
+    assert [network.is_within for network in fit.networks] == [
+        100 * network.cost.size_bytes <= limit for network in fit.networks
     ]
-    assert folders == [tmp_path / "a", tmp_path / "b"]
+    assert {network.is_within for network in fit.networks} == {True, False}
+    assert all(file.instructions == 100 * file.size_bytes and file.p90_ns is None for file in fit.files)
+    assert [file.status for file in fit.files] == [PASS if (file.instructions or 0) <= limit else FAIL for file in fit.files]
+    chosen = next(file for file in fit.files if file.file == fit.chosen)
+    assert (fit.max_p90_ms, fit.max_instructions) == (None, limit)
+    text = fit.to_text(1000)
+    assert f"{chosen.instructions:,} instructions" in text
+    assert " ms" not in text
+    require_valid("fit", (tmp_path / "out" / "fit.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--device", "cortex-a72", "--max-p90-ms", "2"), "--max-p90-ms"),
+        (("--device", "cortex-a8", "--max-instructions", "9000"), "cortex-a8"),
+        (("--device", "cortex-a72"), "--max-instructions"),
+        (("--max-instructions", "9000"), "--device"),
+    ],
+)
+def test_instructions_are_a_limit_on_emulated_cores_alone(options: Any, named: str, tmp_path: Path, terminal: Any) -> None:
+    assert named in terminal.fails(2, "fit", *options, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that_chose_none_of_its_layers(
@@ -286,15 +270,6 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
     assert (fit.images, fit.chose) == (held.sum(), every.sum() - held.sum())
     assert fit.accuracy == binomial.interval(int(right[held].sum()), fit.images)
     assert f"{fit.chose} other test images chose its layers in float" in fit.to_text(1000)
-
-
-def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any() -> None:
-    work: dict[str, Any] = {size: SimpleNamespace(size=size, progress=SILENT) for size in ("", "size=64x64")}
-    macs = {("a", ""): 9, ("b", ""): 8, ("c", ""): 7, ("a", "size=64x64"): 5}
-    networks = {f"{name} {size}": PlannedNetwork(work[size], TrainConfig(network="strided")) for name, size in macs}
-    costs: Any = {f"{name} {size}": SimpleNamespace(macs=value) for (name, size), value in macs.items()}
-    job: Any = SimpleNamespace(is_within=lambda cost, times=1.0: cost.macs < 9, work=work[""])
-    assert fit_work._to_train(job, networks, costs) == ["b ", "a size=64x64", "c "]
 
 
 def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,19 +318,3 @@ def test_nodes_of_ray_that_would_stay_idle_are_refused(exported: Path, tmp_path:
     line = terminal.fails(2, "fit", "--model", model, "--max-size-kib", "5", "--ray", "auto", "--out", tmp_path / "out")
     assert "--ray" in line
     assert "--model" in line
-
-
-@pytest.mark.parametrize(
-    ("right", "beyond", "count", "goes_on"),
-    [
-        ([90, 95, 80, 70], (), 2, [1, 0]),
-        # One beyond the limits goes on only if it beats all that are within them, and never alone.
-        ([90, 95, 80, 99], (3,), 2, [1, 3]),
-        ([90, 95, 80, 94], (3,), 2, [1, 0]),
-        ([90, 99, 80, 98], (1, 3), 3, [0, 2, 1]),
-        ([90, 99], (1,), 1, [0]),
-    ],
-)
-def test_the_most_accurate_go_on(right: Sequence[int], beyond: Sequence[int], count: int, goes_on: Sequence[int]) -> None:
-    networks = [RungNetwork(str(place), 100, correct, 10, place, 1.0) for place, correct in enumerate(right)]
-    assert _goes_on(networks, count, {str(place) for place in beyond}) == list(goes_on)
