@@ -35,8 +35,8 @@ def examined_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
     return BoardChecks(SCHEMA, tuple(BoardCheck(item.host, item.error, examination=item.value) for item in answers))
 
 
-def runtimes_on(host: str, mend: str) -> tuple[str, ...]:
-    """Return the names of the runtimes that measure files on a board; `mend` installs them there.
+def measuring_on(host: str, mend: str) -> Examination:
+    """Return what measures files on a board: its runtimes and its machine; `mend` installs runtimes there.
 
     Raises:
         ConfigError: If the host name is invalid.
@@ -45,7 +45,7 @@ def runtimes_on(host: str, mend: str) -> tuple[str, ...]:
     (found,) = _answers(_request("doctor", mend, in_service=False), Examination, [host], SILENT)
     if found.value is None:
         raise EdgeCnnError(f"{host}: {found.error}")
-    return found.value.runtimes
+    return found.value
 
 
 def _deploy(hosts: Sequence[str]) -> str:

@@ -44,10 +44,12 @@ class Examination(Result):
         findings: All findings in order.
         runtimes: Names of the runtimes that are installed and suit the CPU, as `bench` takes them; not those of which an import
             was tried and failed.
+        machine: What no run changes of the machine; None if that is not known.
     """
 
     findings: tuple[Finding, ...]
     runtimes: tuple[str, ...] = ()
+    machine: Machine | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per finding."""
@@ -102,7 +104,8 @@ def _examined(models: ModelFolder | None, signature: str | None, root: Path, run
         for name in files:
             findings += file_findings(models, name, signature, facts, seen=rows, runnable=runnable)
         findings += [*program_findings(models), *bench_findings(models, machine)]
-    return Examination(tuple(findings), tuple(row.name for row in good if not row.cpu or row.cpu in facts.get("cpu", ())))
+    runtimes = tuple(row.name for row in good if not row.cpu or row.cpu in facts.get("cpu", ()))
+    return Examination(tuple(findings), runtimes, machine)
 
 
 def _files(models: ModelFolder) -> list[str]:

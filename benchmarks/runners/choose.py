@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.benchmarks.deploy.checks import runtimes_on
+from edgecnn.benchmarks.deploy.checks import measuring_on
 from edgecnn.benchmarks.runners.emulated import CORES, Emulated
 from edgecnn.benchmarks.runners.timed import Here, OverSsh, installed_by
 from edgecnn.edge.data.splits import Split
@@ -45,10 +45,10 @@ def runner_of(
         emulated.prepare()
         return emulated
     progress.say(f"{where}: connecting")
-    there = runtimes_on(where, installed_by(where, formats, runtime))
+    there = measuring_on(where, installed_by(where, formats, runtime))
     for model_format in formats:
-        _require_runtime(where, there, model_format, runtime_for(model_format, runtime))
-    return OverSsh(where, test, seconds, runtime)
+        _require_runtime(where, there.runtimes, model_format, runtime_for(model_format, runtime))
+    return OverSsh(where, test, seconds, runtime, there.machine)
 
 
 def _require_runtime(host: str, there: Sequence[str], model_format: str, named: str | None) -> None:

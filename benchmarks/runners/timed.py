@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -167,7 +167,7 @@ def installed_by(host: str, formats: Sequence[str] = (), runtime: str | None = N
     return f"edgecnn bench FOLDER --device {host} --install{named}, with the FOLDER of {of} without --tune"
 
 
-@dataclass
+@dataclass(frozen=True)
 class OverSsh:
     """Times files on a board by `edgecnn bench` there. See `edgecnn.convert.export.config`.
 
@@ -176,20 +176,21 @@ class OverSsh:
         test: Test images.
         seconds: Longest time of a search for one format.
         runtime: Name of the runtime to tune for; None for the default one of each format.
-        machine: The board in words; its host until it was measured on.
+        board: What it found of itself; None if it was not asked.
     """
 
     host: str
     test: Split
     seconds: float
     runtime: str | None = None
-    machine: str = field(init=False)
-    _cores: int = field(init=False, default=1)
+    board: Machine | None = None
     unit: Literal["time"] = "time"
     most_files: int = MOST_FILES
 
-    def __post_init__(self) -> None:
-        self.machine = self.host
+    @property
+    def machine(self) -> str:
+        """The board in words, or else its host."""
+        return machine_text(self.board) if self.board else self.host
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Runner`.
@@ -205,8 +206,8 @@ class OverSsh:
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
         """See `Runner`. A runtime that the board lacks, or that refuses the file, is skipped."""
         (file,) = exported(folder)
-        image_bytes = math.prod(self.test.shape)
-        asked = [f"--max-drop={max_drop_points}", f"--threads={','.join(map(str, thread_counts(self._cores)))}"]
+        image_bytes, cores = math.prod(self.test.shape), self.board.cores if self.board else 1
+        asked = [f"--max-drop={max_drop_points}", f"--threads={','.join(map(str, thread_counts(cores)))}"]
         asked += [f"--runtime={name}" for name in (file.format, *named_runtimes(file.format))]
         return settings_of(self.bench(folder, asked, max(_IMAGES, _JUDGED_BYTES // image_bytes)))
 
@@ -224,5 +225,4 @@ class OverSsh:
             (device,) = bench_devices([self.host], job, "edgecnn export").devices
         if device.result is None:
             raise EdgeCnnError(f"{self.host}: {device.error}")
-        self.machine, self._cores = machine_text(device.result.machine), device.result.machine.cores
         return device.result

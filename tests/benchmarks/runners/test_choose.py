@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
+from edgecnn.benchmarks.machine.host import read_machine
 from edgecnn.benchmarks.runners import choose, emulated
 from edgecnn.benchmarks.runners.choose import runner_of
 from edgecnn.benchmarks.runners.emulated import Emulated
-from edgecnn.benchmarks.runners.timed import Here, OverSsh
+from edgecnn.benchmarks.runners.timed import Here, OverSsh, machine_text
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 from edgecnn.edge.result import SILENT
@@ -16,7 +18,7 @@ from edgecnn.edge.runtimes import installed
 
 
 def test_each_kind_of_machine_has_its_runner(test_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("onnxruntime",))
+    monkeypatch.setattr(choose, "measuring_on", lambda host, mend: Examination((), ("onnxruntime",)))
     monkeypatch.setattr(Emulated, "prepare", lambda self: None)
     for where, kind in (("here", Here), ("pi@pi4.local", OverSsh), ("cortex-a72", Emulated)):
         found = runner_of(where, 60, test_split, SILENT, ("onnx",), "onnxruntime")
@@ -69,8 +71,11 @@ def test_a_board_without_the_runtime_is_refused_before_anything_is_converted(
     test_split: Split,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("onnxruntime", "openvino"))
-    assert isinstance(runner_of("pi4.local", 60, test_split, SILENT, ("onnx",)), OverSsh)
+    monkeypatch.setattr(choose, "measuring_on", lambda host, mend: Examination((), ("onnxruntime", "openvino"), read_machine()))
+    board = runner_of("pi4.local", 60, test_split, SILENT, ("onnx",))
+    assert isinstance(board, OverSsh)
+    # By these words a file that was tuned there is known when a search is continued.
+    assert board.machine == machine_text(read_machine())
     with pytest.raises(EdgeCnnError, match=f"pi4.local {part}: type edgecnn bench FOLDER --device pi4.local{installs}"):
         runner_of("pi4.local", 60, test_split, SILENT, formats, runtime)
 
@@ -78,7 +83,7 @@ def test_a_board_without_the_runtime_is_refused_before_anything_is_converted(
 def test_a_runtime_that_does_not_suit_a_boards_cpu_is_not_to_be_installed(
     test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "runtimes_on", lambda host, mend: ("litert",))
+    monkeypatch.setattr(choose, "measuring_on", lambda host, mend: Examination((), ("litert",)))
     with pytest.raises(ConfigError, match=r"litert-fp16 needs a CPU with asimdhp, and that of pi4\.local has none: omit"):
         runner_of("pi4.local", 60, test_split, SILENT, ("tflite",), "litert-fp16")
 
