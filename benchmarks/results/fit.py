@@ -113,6 +113,11 @@ class FittedFile:
     qat: Qat | None = None
     instructions: int | None = None
 
+    @property
+    def limited(self) -> float | None:
+        """What is limited: instructions, or the 90th percentile of the time in nanoseconds."""
+        return self.p90_ns if self.instructions is None else self.instructions
+
 
 @dataclass(frozen=True, repr=False)
 class Fit(Result):

@@ -72,16 +72,22 @@ class Emulated:
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
         counts = self.counts(folder, thorough=thorough)
+        for name, found in counts.items():
+            if reason := unsteady(found):
+                raise InvalidMeasurement(f"{name} {reason}: something else is running")
         return {name: _ratio(found, counts[base]) for name, found in counts.items()}
 
     def counts(self, folder: Path, *, thorough: bool) -> dict[str, Stretch]:
-        """Return what one inference of each exported file of a folder takes. Errors are those of `compare`."""
+        """Return what one inference of each exported file of a folder takes, steady or not.
+
+        Raises:
+            CannotEmulate: As in `compare`.
+        """
         runtime = runtime_for(exported(folder)[0].format, self.runtime)
         counts = self._count(folder, [runtime], *(_THOROUGHLY if thorough else _BRIEFLY))
         if not counts:
-            raise MissingDependency(
-                f"{self.machine} does not run {runtime}: omit {field('tune_runtime')}, or tune for another core"
-            )
+            fix = f"omit {field('tune_runtime')}, or tune for another core" if self.runtime else "use another core"
+            raise MissingDependency(f"{self.machine} does not run {runtime}: {fix}")
         return {name: found for (name, _), found in counts.items()}
 
     def settings(self, folder: Path, max_drop_points: float) -> tuple[Setting, ...]:
@@ -89,6 +95,9 @@ class Emulated:
         (file,) = exported(folder)
         counts = self._count(folder, [None, *named_runtimes(file.format)], *_THOROUGHLY)
         of_default = counts[file.path, None]
+        for found in counts.values():
+            if reason := unsteady(found):
+                raise InvalidMeasurement(f"{file.path} {reason}: something else is running")
         return tuple(
             Setting(1, runtime, BASE if runtime is None else _ratio(found, of_default), None, None, UNJUDGED)
             for (_, runtime), found in counts.items()
@@ -115,13 +124,14 @@ class Emulated:
 
             with ThreadPoolExecutor(shares) as pool:
                 counts = {key: found for share in pool.map(counted, range(shares)) for key, found in share.items()}
-        for (name, _), found in counts.items():
-            if found.spread > _STEADY * found.instructions:
-                raise InvalidMeasurement(
-                    f"{name} takes {found.instructions:,} instructions, but {found.spread:,} more or less from one run to the "
-                    "next: something else is running"
-                )
         return counts
+
+
+def unsteady(found: Stretch) -> str | None:
+    """Return that a count varies too much from one run to the next, as a file's predicate; None if it does not."""
+    if found.spread <= _STEADY * found.instructions:
+        return None
+    return f"takes {found.instructions:,} instructions, but {found.spread:,} more or less from one run to the next"
 
 
 def _ratio(found: Stretch, base: Stretch) -> Interval:

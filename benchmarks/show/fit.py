@@ -100,9 +100,9 @@ def _answer(fit: Fit) -> list[str]:
     more = next((file for file in fit.files if file.file == fit.more), None)
     if all(network.is_within or network.epochs is None for network in fit.networks):
         found.append("No network that takes up to 10 % more was trained.")
-    elif more is None:
+    elif more is None and not all(file.is_within for file in fit.files):
         found.append("No network that takes up to 10 % more was found to be more accurate.")
-    else:
+    elif more:
         found.append(
             f"With up to 10 % more, {more.name} is right on {100 * more.val_correct / more.val_images:.2f} % of the validation "
             f"images, this one on {100 * chosen.val_correct / chosen.val_images:.2f} %: {_cost(more)}."

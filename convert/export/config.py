@@ -209,7 +209,7 @@ class Runner(Protocol):
 
     @property
     def machine(self) -> str:
-        """The machine in words; known after the first comparison."""
+        """The machine in words."""
         ...
 
     @property
@@ -234,7 +234,7 @@ class Runner(Protocol):
         """Measure the one exported file of a folder with more threads, and with the runtimes that run it only if named.
 
         Args:
-            folder: As in `compare`; called after it.
+            folder: As in `compare`.
             max_drop_points: Percentage points that the file may lose, for the verdicts.
 
         Returns:

@@ -114,7 +114,10 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         MissingDependency: If TensorFlow, a runtime or Ray is not installed.
         KeyboardInterrupt: If interrupted; the same call continues.
     """
+    from edgecnn.benchmarks.deploy.checks import measuring_on
     from edgecnn.benchmarks.gate.gate import Policy
+    from edgecnn.benchmarks.runners.emulated import CORES
+    from edgecnn.benchmarks.runners.timed import installed_by
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.convert.export.source import read_source
     from edgecnn.convert.keras.load import kernels_to_train
@@ -127,7 +130,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.workflows.prune import pruned
     from edgecnn.workflows.sweep import network_work
 
-    _require_limits(budget, device, max_instructions)
+    budget = _limits(budget, device, max_instructions)
     if model and transfer:
         raise ConfigError(f"{field('transfer')} adds networks to a search, and {field('model')} cuts one model: omit one")
     if model and ray:
@@ -146,17 +149,21 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         work = network_work(dataset, exporting, tune, Path(out), taken, progress, device)
         is_stated = isinstance(data, Dataset) or images.size or config.teacher  # A teacher takes images of one size.
         sizes = () if is_stated else smaller_sizes(dataset)
-        limits = (budget, max_instructions, minutes, device)
+        board = measuring_on(device, installed_by(device, (model_format,))).machine if device and device not in CORES else None
+        limits = (budget, max_instructions, minutes, device, board)
         job = FitJob(work, config, transfers, sizes, *limits, Policy(tuple(allow)), command, ray)
-        if job.core:
+        if job.core and not tune:  # What tunes has prepared it.
             job.core.prepare()
         return pruned(job, source) if source else fitted(job)
 
 
-def _require_limits(budget: Budget, device: str | None, max_instructions: int | None) -> None:
-    """Raise ConfigError if there is no limit, or one that is not measured there."""
+def _limits(budget: Budget, device: str | None, max_instructions: int | None) -> Budget:
+    """Return the limits of time and size; ConfigError if there is none, or one that is not measured there."""
     from edgecnn.benchmarks.runners.emulated import CORES
 
+    limits = Budget(max_drop_points=None, max_p90_ms=budget.max_p90_ms, max_size_kib=budget.max_size_kib)
+    if replace(budget, max_drop_points=None) != limits:
+        raise ConfigError(f"{field('budget')} has other limits than max_p90_ms and max_size_kib: bench judges by those")
     if device and device.startswith("cortex-") and device not in CORES:
         raise ConfigError(f"{field('device')}={device} can't be emulated: use {', '.join(CORES)}, or a board over ssh")
     if device in CORES and budget.max_p90_ms is not None:
@@ -172,6 +179,7 @@ def _require_limits(budget: Budget, device: str | None, max_instructions: int | 
     if budget.max_p90_ms is None and budget.max_size_kib is None and max_instructions is None:
         slow = f"{field('max_instructions')}=1000000" if device in CORES else f"{field('max_p90_ms')}=5"
         raise ConfigError(f"there is no limit: add {slow}, {field('max_size_kib')}=100, or both")
+    return limits
 
 
 def _transferred(config: TrainConfig, texts: Sequence[str]) -> tuple[TrainConfig, ...]:

@@ -281,7 +281,11 @@ def tuning_for(judge: Judge | None, runner: Runner, seed: int = 0) -> Tuning:
 
 def usual_tuning(where: str | None, dataset: Dataset, formats: tuple[str, ...], progress: Progress) -> Tuning:
     """Return how the files of a sweep are tuned on a host, or on this machine. Errors are those of `runner_of`."""
-    return tuning_for(None, runner_of(where or HERE, TUNE_SECONDS, dataset.test, progress, formats))
+    try:
+        return tuning_for(None, runner_of(where or HERE, TUNE_SECONDS, dataset.test, progress, formats))
+    except EdgeCnnError as error:
+        error.renamed |= {"tune": "device"} if where else {}
+        raise
 
 
 def _judge(points: float, undecided: bool = False) -> Judge:

@@ -207,11 +207,12 @@ def judged(job: FitJob, made: Sequence[SweptNetwork], beyond: set[str]) -> list[
     """Return the trained files for images of one size, measured where they are for."""
     val = job.work.dataset.val
     assert val  # noqa: S101  # The command needs them.
-    # A tuned file is faster than the plain one, and larger: either may be the one that is within the limits.
+    # A tuned file is faster than a plain one, and may be larger: any of them may be the one that is within the limits.
+    plain = [job.work.file_of(precision) for precision in job.precisions]
     files = [
         (network, file)
         for network in made
-        for file in dict.fromkeys((network.file, f"{Path(network.file).parent}/{job.work.plain}"))
+        for file in dict.fromkeys((network.file, *(f"{Path(network.file).parent}/{name}" for name in plain)))
     ]
     results = measured(job, job.work.folder, [file for _, file in files], job.work.dataset.test) if files else []
     found = list[Judged]()
@@ -264,7 +265,14 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
     files = [file for _, file in by_right]
     of, chosen = next(((of, file) for of, file in by_right if file.status == PASS), (job, None))
     dataset = of.work.dataset
-    more = next((file for file in files if not file.is_within and chosen and file.val_correct > chosen.val_correct), None)
+    more = next(
+        (
+            file
+            for of, file in by_right
+            if not file.is_within and chosen and file.val_correct > chosen.val_correct and of.is_within(file, MORE)
+        ),
+        None,
+    )
     (every, digests), accuracy, doubt, chose = evidence(dataset.test, dataset.learnt), None, None, 0
     if chosen:
         manifest = Manifest.load((folder / chosen.file).parent)

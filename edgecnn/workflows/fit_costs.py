@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, Policy, Status
-from edgecnn.benchmarks.machine.host import read_machine
+from edgecnn.benchmarks.gate.checks import judge
+from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, Policy, Status
+from edgecnn.benchmarks.machine.host import Machine, read_machine
 from edgecnn.benchmarks.measure.candidates import models_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
-from edgecnn.benchmarks.measure.run import benchmark
-from edgecnn.benchmarks.results.fit import NetworkCost, NetworkCosts
+from edgecnn.benchmarks.measure.run import benchmark, figures_of
+from edgecnn.benchmarks.results.fit import FittedFile, NetworkCost, NetworkCosts
 from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.runners.choose import TUNE_SECONDS
-from edgecnn.benchmarks.runners.emulated import CORES, Emulated
+from edgecnn.benchmarks.runners.emulated import CORES, Emulated, unsteady
 from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.training.config import TrainConfig
@@ -42,7 +43,7 @@ from edgecnn.workflows.networks import NetworkWork
 # Images of an untrained network's export: its cost does not depend on them.
 _FEW = 16
 _BRIEF = Plan(min_seconds=0.3, min_runs=120, launches=1, rounds=12, max_seconds=3)
-_BRIEFLY = ("--max-drop=100", "--allow=noise", "--launches=1", "--min-seconds=0.3", "--min-runs=120")
+_BRIEFLY = ("--allow=noise", "--launches=1", "--min-seconds=0.3", "--min-runs=120")
 # Processes of so many files are open at once.
 _SIDE_BY_SIDE = 8
 _P90 = 90.0
@@ -84,6 +85,7 @@ class FitJob:
         minutes: Limit of the training time.
         max_instructions: Limit of the instructions of one image on an emulated core, or None.
         device: The board, as ssh takes it, or an emulated core; None for this machine.
+        board: What the board found of itself; None for another machine.
         policy: How noise is handled where the files are judged.
         command: Command that repeats it.
         ray: Address of the Ray cluster that trains; None for this process.
@@ -97,6 +99,7 @@ class FitJob:
     max_instructions: int | None
     minutes: float
     device: str | None
+    board: Machine | None
     policy: Policy
     command: str
     ray: str | None
@@ -111,7 +114,9 @@ class FitJob:
     @property
     def machine(self) -> str:
         """Where the time is measured, in words."""
-        return self.core.machine if self.core else self.device or machine_text(read_machine())
+        if self.core:
+            return self.core.machine
+        return f"{self.device} ({machine_text(self.board)})" if self.board else machine_text(read_machine())
 
     @property
     def most(self) -> float | None:
@@ -134,7 +139,7 @@ class FitJob:
         """Precisions of the files that show what a network costs: a tuned file is as fast as the faster one, or faster."""
         return ("int8", "float32") if self.work.tuning else self.work.exporting.precisions
 
-    def is_small(self, cost: NetworkCost, times: float = 1.0) -> bool:
+    def is_small(self, cost: NetworkCost | FittedFile, times: float = 1.0) -> bool:
         """Return whether a network's file has at most so many times the limit of size."""
         large = self.budget.max_size_kib
         return large is None or cost.size_bytes <= times * large * 1024
@@ -143,16 +148,19 @@ class FitJob:
         """Return the fastest of those within the limit of size, or else the smallest."""
         return min(costs, key=lambda cost: (0, cost.limited) if self.is_small(cost) else (1, cost.size_bytes))
 
-    def is_within(self, cost: NetworkCost, times: float = 1.0) -> bool:
+    def is_within(self, cost: NetworkCost | FittedFile, times: float = 1.0) -> bool:
         """Return whether a network costs at most so many times the limits."""
-        return self.is_small(cost, times) and (self.most is None or cost.limited <= times * self.most)
+        return self.is_small(cost, times) and (self.most is None or (cost.limited or float("inf")) <= times * self.most)
 
 
-def kept_costs(job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path) -> tuple[NetworkCost, ...]:
-    """Return `costs` of these models, or what an earlier call has written into the file `path`."""
+def kept_costs(
+    job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path, made_of: str | None = None
+) -> tuple[NetworkCost, ...]:
+    """Return `costs` of these models, or what an earlier call has written to `path`; `made_of` is a model's digest."""
     dataset = job.work.dataset
     classes = counted(dataset.class_names, "class")
     measured_for = f"{job.machine}, {dataset.train.shape}, {classes}, {' or '.join(map(job.work.file_of, job.precisions))}"
+    measured_for += f", of {made_of}" if made_of else ""
     with suppress(ArtifactError):
         kept = from_json(NetworkCosts, read_bytes(path), str(path))
         if kept.measured_for == measured_for and {cost.name for cost in kept.networks} == {*models}:
@@ -212,7 +220,7 @@ def _first(split: Split) -> ArraySplit:
 
 
 def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: bool = False) -> list[Cost]:
-    """Return what files in folders of `root` take where they are for; side by side on this machine, one by one on a board."""
+    """Return what files in folders of `root` take where they are for; a board measures a folder after another."""
     if job.core:
         return _counted(job, job.core, root, files, brief)
     model_format = job.work.exporting.formats[0]
@@ -227,17 +235,19 @@ def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: 
         )
         return [_timed(result, brief) for result in report.files]
     there, reports = OverSsh(job.device, test, 0), dict[Path, Report]()
-    limits = (("--max-p90-ms", job.budget.max_p90_ms), ("--max-size-kib", job.budget.max_size_kib))
-    asked = ("--max-drop=100", *(f"{name}={value}" for name, value in limits if value is not None))
     folders = [(root / file).parent for file in files]
     for place, folder in enumerate(dict.fromkeys(folders)):
         job.work.progress.step(place, len({*folders}), f"{job.device}: measuring")
-        reports[folder] = there.bench(folder, (*(_BRIEFLY if brief else asked), f"--runtime={model_format}"))
+        reports[folder] = there.bench(folder, (*(_BRIEFLY if brief else ()), "--max-drop=100", f"--runtime={model_format}"))
     found = zip(folders, files, strict=True)
-    return [
-        _timed(next(item for item in reports[folder].files if item.artifact.path == Path(file).name), brief)
-        for folder, file in found
-    ]
+    return [_timed(_judged(job, reports[folder], Path(file).name), brief) for folder, file in found]
+
+
+def _judged(job: FitJob, report: Report, name: str) -> FileResult:
+    """Return a file that a board measured, judged here by the limits alone: its accuracy there is that of few images."""
+    file = next(item for item in report.files if item.artifact.path == name)
+    figures = figures_of(replace(file, accuracy=None), report.reference, report.class_names, None)
+    return replace(file, verdict=judge(figures, job.budget, report.noise, job.policy))
 
 
 def _timed(result: FileResult, brief: bool) -> Cost:
@@ -265,11 +275,13 @@ def _counted(job: FitJob, core: Emulated, root: Path, files: Sequence[str], brie
         counts = core.counts(folder, thorough=not brief)
     found = []
     for entry in entries:
-        instructions = counts[entry.path].instructions
+        stretch = counts[entry.path]
+        instructions, invalid = stretch.instructions, None if brief else unsteady(stretch)
         large = job.budget.max_size_kib is not None and entry.size_bytes > job.budget.max_size_kib * 1024
         slow = job.max_instructions is not None and instructions > job.max_instructions
         reasons = [f"{instructions:,} instructions are more than {job.max_instructions:,}"] if slow else []
         reasons += [f"{entry.size_bytes / 1024:.1f} KiB are more than {job.budget.max_size_kib:g}"] if large else []
-        status: Status = FAIL if reasons else PASS
+        status: Status = FAIL if reasons else INVALID if invalid else PASS
+        reasons += [f"it {invalid}"] if invalid else []
         found.append(Cost(entry.precision, entry.size_bytes, None, None, instructions, status, tuple(reasons)))
     return found

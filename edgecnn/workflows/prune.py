@@ -20,7 +20,7 @@ from edgecnn.convert.training.model.channels import channels_of, importance, wit
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.files import libraries_folder, write_bytes
+from edgecnn.edge.files import libraries_folder, read_bytes, write_bytes
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model_file import ModelFile, read_model
@@ -57,11 +57,12 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
     """Cut channels out of the model `source`, whose interface is that of `job.work`. Errors are those of `edgecnn.fit`."""
     work, load = job.work, partial(load_file, source)
     with errors_of_a_sweep():
-        (first,) = kept_costs(job, {source.path.name: load}, work.folder / _COSTS)
+        (first,) = kept_costs(job, {source.path.name: load}, work.folder / _COSTS, source.sha256)
         if job.is_within(first):
             raise ConfigError(f"{field('model')}={source.path} is within the limits already: export it, or allow less")
         if not channels_of(load()).groups:
             raise ConfigError(f"{field('model')}={source.path} has no layer whose channels can be cut: name another")
+        _require_same(job, source)
         rounds: list[_Round] = []
         tried = [TriedNetwork(first, is_within=False)]
         for number in range(1, _ROUNDS + _MORE_ROUNDS + 1):
@@ -82,6 +83,21 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
     return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
 
 
+def _require_same(job: FitJob, source: ModelFile) -> None:
+    """Raise ConfigError if the folder has cuts into another model, or for another machine or other limits; else note these."""
+    cuts = job.work.folder / "cuts"
+    limits = ", ".join(f"{name}={job.most if name != 'max_size_kib' else job.budget.max_size_kib}" for name in job.limits)
+    now = f"{source.sha256} on {job.machine} to {limits}\n".encode()
+    noted = cuts / "made_for.txt"
+    if (cuts / "1.keras").exists() and (not noted.exists() or read_bytes(noted) != now):
+        raise ConfigError(
+            f"{cuts} has cuts into another model, or for another machine or other limits: name another folder with "
+            f"{field('out')}, or delete {job.work.folder}"
+        )
+    cuts.mkdir(parents=True, exist_ok=True)
+    write_bytes(noted, now)
+
+
 def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
     """Return what a round aims at: in equal ratios from what the model costs to the limits."""
     share, closer = min(number / _ROUNDS, 1.0), 1.0 if number <= _ROUNDS else _CLOSER
@@ -89,7 +105,8 @@ def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
     def between(start: float, limit: float | None, unit: float) -> float:
         if limit is None:
             return float("inf")
-        return float(start * min(1.0, limit * unit / start) ** share * closer)
+        most = limit * unit
+        return float(most if most >= start else start * (most / start) ** share * closer)
 
     return between(first.limited, job.most, 1), between(first.size_bytes, job.budget.max_size_kib, 1024)
 

@@ -19,6 +19,7 @@ from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.data.pixel_digests import evidence, held_out
+from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
@@ -143,6 +144,8 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
     cut = (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns
     assert ec.fit(idx_folder, budget, tmp_path / "out", **options).networks == fit.networks
     assert (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns == cut
+    with pytest.raises(ConfigError, match=r"cuts has cuts into another model, .*: name another folder with out"):
+        ec.fit(idx_folder, replace(budget, max_size_kib=limit / 2), tmp_path / "out", **options)
 
 
 def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file_takes_their_size(
@@ -255,7 +258,7 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
     options: Any = {"minutes": 5.2 * 6 / 60 / 0.9, "allow": ("noise",), "images": ec.FolderOptions(val_share=0.2)}
     fit = ec.fit(idx_folder, ec.Budget(max_drop_points=None, max_p90_ms=1000), tmp_path / "out", tune=True, **options)
     assert "int8.tflite or float32.tflite" in (tmp_path / "out" / "costs.json").read_text()
-    assert [Path(file.file).name for _, file in files] == ["tuned.tflite", "int8.tflite"]
+    assert [Path(file.file).name for _, file in files] == ["tuned.tflite", "int8.tflite", "float32.tflite"]
     assert fit.chosen == files[0][1].file
     folder = (tmp_path / "out" / files[0][1].file).parent
     tuned = Manifest.load(folder).artifact("tuned.tflite")
@@ -305,6 +308,11 @@ def test_a_network_that_is_not_known_or_would_not_be_tried_is_refused(exported: 
     line = terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--model", exported / "model.keras")
     assert "--transfer" in line
     assert "--model" in line
+
+
+def test_limits_that_bench_alone_judges_by_are_refused(idx_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="budget"):
+        ec.fit(idx_folder, ec.Budget(max_size_kib=20, max_memory_mib=50), tmp_path / "out")
 
 
 def test_without_a_limit_there_is_nothing_to_search(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:

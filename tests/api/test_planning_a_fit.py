@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
-from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.emulator.counting import Stretch
+from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, Policy, Verdict
 from edgecnn.benchmarks.results.fit import NetworkCost
+from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.result import SILENT
 from edgecnn.workflows import fit as fit_work
-from edgecnn.workflows import fit_costs
+from edgecnn.workflows import fit_costs, prune
 from edgecnn.workflows.fit import _goes_on
 from edgecnn.workflows.fit_costs import FitJob
 from edgecnn.workflows.networks import PlannedNetwork
@@ -25,7 +27,7 @@ from edgecnn.workflows.networks import PlannedNetwork
 
 def search(work: Any = None, device: str | None = None, **limits: float | None) -> FitJob:
     budget = ec.Budget(max_drop_points=None, **limits)
-    return FitJob(work, TrainConfig(), (), (), budget, None, 30, device, Policy(()), "edgecnn fit", None)
+    return FitJob(work, TrainConfig(), (), (), budget, None, 30, device, None, Policy(()), "edgecnn fit", None)
 
 
 def test_smaller_pictures_are_tried_where_larger_ones_are_too_slow_and_where_the_file_becomes_smaller_too() -> None:
@@ -67,6 +69,9 @@ def test_a_board_measures_a_folder_once_for_all_of_its_files(tmp_path: Path, mon
         )
 
     monkeypatch.setattr(fit_costs, "OverSsh", lambda *given: SimpleNamespace(bench=bench))
+    monkeypatch.setattr(
+        fit_costs, "_judged", lambda job, report, name: next(f for f in report.files if f.artifact.path == name)
+    )
     monkeypatch.setattr(fit_costs, "_timed", lambda result, brief: result)
     work = SimpleNamespace(exporting=SimpleNamespace(formats=("tflite",)), progress=SILENT)
     test: Any = None
@@ -104,3 +109,43 @@ def test_the_largest_network_of_each_size_is_trained_before_the_second_of_any() 
 def test_the_most_accurate_go_on(right: Sequence[int], beyond: Sequence[int], count: int, goes_on: Sequence[int]) -> None:
     networks = [RungNetwork(str(place), 100, correct, 10, place, 1.0) for place, correct in enumerate(right)]
     assert _goes_on(networks, count, {str(place) for place in beyond}) == list(goes_on)
+
+
+def test_a_board_s_files_are_judged_by_the_limits_alone_and_by_the_noise_that_this_search_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = read_report(Path("tests/benchmarks/kept_results/schema-3.json"))
+    file = report.files[1]
+    poor = replace(report, files=tuple(replace(item, verdict=Verdict(UNDECIDED, ())) for item in report.files))
+    kib = file.artifact.size_bytes / 1024
+    for limit, status in ((kib, PASS), (kib / 2, FAIL)):
+        judged = fit_costs._judged(search(device="pi4", max_size_kib=limit), poor, file.artifact.path)
+        assert judged.verdict.status == status
+    given = list[Any]()
+
+    def judge(*arguments: Any) -> Verdict:
+        given.extend(arguments)
+        return Verdict(PASS, ())
+
+    monkeypatch.setattr(fit_costs, "judge", judge)
+    job = replace(search(device="pi4", max_p90_ms=2), policy=Policy(("load",)))
+    fit_costs._judged(job, poor, file.artifact.path)
+    figures, budget, noise, policy = given
+    assert (figures.accuracy, figures.name, budget, noise, policy) == (None, file.name, job.budget, report.noise, job.policy)
+
+
+@pytest.mark.parametrize(("spread", "brief", "status"), [(10, False, PASS), (9_000, False, INVALID), (9_000, True, PASS)])
+def test_a_count_that_is_not_steady_is_a_cost_and_no_verdict(exported: Path, spread: int, brief: bool, status: str) -> None:
+    core: Any = SimpleNamespace(counts=lambda folder, thorough: {"0.tflite": Stretch(100_000, spread)})
+    job = search(device="cortex-a72", max_size_kib=1000)
+    (found,) = fit_costs._counted(job, core, exported.parent, [f"{exported.name}/int8.tflite"], brief)
+    assert (found.status, found.instructions, found.p90_ns) == (status, 100_000, None)
+
+
+def test_a_cut_goes_no_further_than_the_limits_ask() -> None:
+    cost = NetworkCost("cnn", 1, 1, 30 * 1024, 3e6, 2e6, "int8")
+    job = search(max_size_kib=50, max_p90_ms=1.5)
+    assert prune._goal(job, cost, 4) == (1.5e6, 50 * 1024)
+    time, size = prune._goal(job, cost, 1)
+    assert 1.5e6 < time < 3e6
+    assert size == 50 * 1024

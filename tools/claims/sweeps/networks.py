@@ -69,7 +69,7 @@ def _right(name: str, rows: list[dict[str, Any]], least: float, published_to: in
         f"{network}, {parameters:,} parameters; seeds {', '.join(map(str, _SEEDS))}: {said}; validation images chose the epochs"
     )
     for other in published():
-        if other.parameters <= published_to:
+        if other.parameters is not None and other.parameters <= published_to:
             chose = "test" if other.chosen_on_test else "validation"
             how += f"; others: {other.name} {other.right / 10_000:.4f}, float, chosen on {chose} images"
     return at_least(f"{name}: mean accuracy of 3 seeds, int8", mean(map(_accuracy, rows)), least, how)
