@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +72,7 @@ class Emulated:
             InvalidMeasurement: If a file's counts differ from one call to the next.
         """
         counts = self.counts(folder, thorough=thorough)
-        for name, found in counts.items():
-            if reason := unsteady(found):
-                raise InvalidMeasurement(f"{name} {reason}: something else is running")
+        _require_steady(counts.items())
         return {name: _ratio(found, counts[base]) for name, found in counts.items()}
 
     def counts(self, folder: Path, *, thorough: bool) -> dict[str, Stretch]:
@@ -95,9 +93,7 @@ class Emulated:
         (file,) = exported(folder)
         counts = self._count(folder, [None, *named_runtimes(file.format)], *_THOROUGHLY)
         of_default = counts[file.path, None]
-        for found in counts.values():
-            if reason := unsteady(found):
-                raise InvalidMeasurement(f"{file.path} {reason}: something else is running")
+        _require_steady((name, found) for (name, _), found in counts.items())
         return tuple(
             Setting(1, runtime, BASE if runtime is None else _ratio(found, of_default), None, None, UNJUDGED)
             for (_, runtime), found in counts.items()
@@ -132,6 +128,12 @@ def unsteady(found: Stretch) -> str | None:
     if found.spread <= _STEADY * found.instructions:
         return None
     return f"takes {found.instructions:,} instructions, but {found.spread:,} more or less from one run to the next"
+
+
+def _require_steady(counts: Iterable[tuple[str, Stretch]]) -> None:
+    for name, found in counts:
+        if reason := unsteady(found):
+            raise InvalidMeasurement(f"{name} {reason}: something else is running")
 
 
 def _ratio(found: Stretch, base: Stretch) -> Interval:

@@ -158,7 +158,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
 
 def _limits(budget: Budget, device: str | None, max_instructions: int | None) -> Budget:
-    """Return the limits of time and size; ConfigError if there is none, or one that is not measured there."""
+    """Return the limits of time and size; ConfigError if no limit is set, or one that is not measured there."""
     from edgecnn.benchmarks.runners.emulated import CORES
 
     limits = Budget(max_drop_points=None, max_p90_ms=budget.max_p90_ms, max_size_kib=budget.max_size_kib)

@@ -120,7 +120,7 @@ class FitJob:
 
     @property
     def most(self) -> float | None:
-        """The limit of the 90th percentile of the time in nanoseconds, or of the instructions; None if there is none."""
+        """The limit of the 90th percentile of the time in nanoseconds, or of the instructions; None without a limit."""
         slow = self.budget.max_p90_ms
         return self.max_instructions if self.core else None if slow is None else slow * 1e6
 
