@@ -64,8 +64,7 @@ def _time_heading(fit: Fit) -> str:
 
 
 def _time(of: NetworkCost | FittedFile) -> str:
-    number = of.p90_ns if of.instructions is None else of.instructions
-    return "" if number is None else figure(number / 1e6)
+    return "" if of.limited is None else figure(of.limited / 1e6)
 
 
 def _validation(row: TriedNetwork) -> str:

@@ -183,8 +183,8 @@ def _to_train(job: FitJob, networks: Mapping[str, PlannedNetwork], costs: Mappin
         smallest, fastest = min(item.size_bytes for item in costs.values()), min(item.limited for item in costs.values())
         takes = f"takes {fastest:,.0f} instructions" if job.core else f"has a p90 of {fastest / 1e6:.3g} ms"
         raise GateFailed(
-            f"{field(job.limits[0])}: none of {counted(networks, 'network')} is within the limits; the fastest {takes}, the "
-            f"smallest has {smallest / 1024:.1f} KiB: allow more"
+            f"{field(next(iter(job.limits)))}: none of {counted(networks, 'network')} is within the limits; the fastest "
+            f"{takes}, the smallest has {smallest / 1024:.1f} KiB: allow more"
         )
     count = sum(job.is_within(cost) for cost in costs.values())
     job.work.progress.say(

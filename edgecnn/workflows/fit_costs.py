@@ -125,14 +125,14 @@ class FitJob:
         return self.max_instructions if self.core else None if slow is None else slow * 1e6
 
     @property
-    def limits(self) -> tuple[str, ...]:
-        """Names of the limits."""
+    def limits(self) -> dict[str, float]:
+        """The limits by their names."""
         limits = {
             "max_p90_ms": self.budget.max_p90_ms,
             "max_instructions": self.max_instructions,
             "max_size_kib": self.budget.max_size_kib,
         }
-        return tuple(name for name, limit in limits.items() if limit is not None)
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -86,8 +86,7 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
 def _require_same(job: FitJob, source: ModelFile) -> None:
     """Raise ConfigError if the folder has cuts into another model, or for another machine or other limits; else note these."""
     cuts = job.work.folder / "cuts"
-    limits = ", ".join(f"{name}={job.most if name != 'max_size_kib' else job.budget.max_size_kib}" for name in job.limits)
-    now = f"{source.sha256} on {job.machine} to {limits}\n".encode()
+    now = f"{source.sha256} on {job.machine} to {job.limits}\n".encode()
     noted = cuts / "made_for.txt"
     if (cuts / "1.keras").exists() and (not noted.exists() or read_bytes(noted) != now):
         raise ConfigError(
