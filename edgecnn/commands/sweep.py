@@ -57,7 +57,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
         TrainConfig,
         Group(
             "Training settings of all networks; its own network, filters, model and arguments are ignored.",
-            only=("epochs", "teacher", "seed", "keep", "patience"),
+            only=("epochs", "augment", "teacher", "seed", "keep", "patience"),
         ),
     ] = DEFAULTS,
     minutes: Annotated[

@@ -53,7 +53,9 @@ def _halved(folder: Path, out: Path) -> Claim:
     before = _benched(folder / "int8.tflite")
     (p90,) = (item["value_ns"] for item in before["latency"]["percentiles"] if item["percent"] == 90)
     limit, model = f"{p90 / 2e6:.4f}", str(folder / "model.keras")
-    found = _fit(["--model", model, "--max-p90-ms", limit, "--minutes", str(_MINUTES), "--out", str(out)])
+    # A neighbour's noise, after twenty minutes of training, would end the part without a figure.
+    limits = ["--max-p90-ms", limit, "--allow", "noise"]
+    found = _fit(["--model", model, *limits, "--minutes", str(_MINUTES), "--out", str(out)])
     right = 0.0 if found["accuracy"] is None else found["accuracy"]["estimate"]
     lost = 100 * (before["accuracy"]["right"]["estimate"] - right)
     how = f"{100 * right:.2f} % of {found['images']:,} test images, p90 {p90 / 1e6:.4f} ms before, at most {limit} after"
