@@ -105,6 +105,8 @@ def _candidates(reports: Sequence[Report]) -> tuple[dict[str, Status], str]:
         return {}, "no board gave a result"
     if any(report.dataset is None for report in reports):
         return {}, "accuracy was not measured"
+    if any(_have_own_references(report) for report in reports):
+        return {}, "each network was judged by its own float model, so these files can't be compared: see sweep.json"
     if any(check.status == UNJUDGED for report in reports for file in report.files for check in file.verdict.checks):
         return {}, "there is nothing to judge accuracy by"
     files = [{name: file for name, file in _named(report).items() if file.artifact.exported} for report in reports]
@@ -123,6 +125,12 @@ def _candidates(reports: Sequence[Report]) -> tuple[dict[str, Status], str]:
         return not_failed, "the only exported file that does not fail"
     failures = {name: sum(check.status == FAIL for of in files for check in of[name].verdict.checks) for name in found}
     return {name: FAIL for name, count in failures.items() if count == min(failures.values())}, ""
+
+
+def _have_own_references(report: Report) -> bool:
+    """Return whether files were made from several models and each was judged by its own, as in a sweep."""
+    measured = any(file.artifact.path == report.reference for file in report.files)
+    return not measured and len({file.artifact.source_sha256 for file in report.files if file.artifact.exported}) > 1
 
 
 def _status(report: Report, file: FileResult) -> Status:
@@ -149,14 +157,19 @@ def _removed(reports: Sequence[Report], names: Sequence[str], criterion: Prefere
 
 
 def _less_accurate(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
-    shares = [round(share_of_all(report, file.accuracy), DIGITS) if file.accuracy else 0.0 for file in files]
-    best = files[shares.index(max(shares))]
-    drops = [(file.name, paired_drop(best, file)) for file in files if file is not best]
-    return {
-        name: f"right on {100 * drop.low:.2f} to {100 * drop.high:.2f} points less of the images than {best.name} (95 %)"
-        for name, drop in drops
-        if drop and drop.low > 0
-    }
+    groups: dict[int, list[FileResult]] = {}  # Of files that the same images judge.
+    for file in files:
+        if file.accuracy:
+            groups.setdefault(file.accuracy.chose, []).append(file)
+    found = {}
+    for same in groups.values():
+        best = max(same, key=lambda file: round(share_of_all(report, file.accuracy), DIGITS) if file.accuracy else 0.0)
+        for file in same:
+            drop = paired_drop(best, file)
+            if drop and drop.low > 0:
+                points = f"{100 * drop.low:.2f} to {100 * drop.high:.2f} points"
+                found[file.name] = f"right on {points} less of the images than {best.name} (95 %)"
+    return found
 
 
 def paired_drop(one: FileResult, other: FileResult) -> Interval | None:

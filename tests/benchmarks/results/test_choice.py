@@ -253,3 +253,20 @@ def test_of_20_benchmarks_19_name_the_same_file(files: str, noise: str) -> None:
         found = report(*(timed(file, rows.tolist()) for file, rows in zip(like, medians, strict=True)))
         named[choose([found]).file] += 1
     assert named.most_common(1)[0][1] >= 19, named
+
+
+def test_a_file_that_other_images_judge_does_not_keep_less_accurate_ones() -> None:
+    tuned = made("tuned.tflite", 50, 140, replace(accuracy(flips=0), chose=150))
+    right, wrong = made("float32.tflite", 50, 140, accuracy(flips=1)), made("int8.tflite", 50, 40, accuracy(flips=30))
+    assert chosen(right, wrong) == "float32.tflite"
+    choice = choose([report(tuned, right, wrong)])
+    assert choice.file != "int8.tflite"
+    assert "float32.tflite" in dict(choice.others)["int8.tflite"]
+
+
+def test_networks_that_each_have_a_reference_of_their_own_are_not_compared() -> None:
+    other = replace(made("b/int8.tflite"), artifact=replace(made("b/int8.tflite").artifact, source_sha256="0" * 64))
+    choice = choose([report(made("a/int8.tflite"), other)])
+    assert (choice.file, choice.closest, choice.status) == (None, None, UNJUDGED)
+    assert "sweep.json" in choice.reason
+    assert choose([replace(report(made("a/int8.tflite"), other), reference="a/int8.tflite")]).file
