@@ -57,7 +57,7 @@ class NetworkCosts:
 
     Attributes:
         measured_for: The machine, the images' shape, the number of classes and the kind of file, as text.
-        networks: The networks.
+        networks: The networks, each once for every precision that was measured.
     """
 
     measured_for: str

@@ -27,7 +27,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError, MissingDependency, setting
 from edgecnn.edge.export_records import Interval, Setting
 from edgecnn.edge.files import temporary_folder
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats import MOST_THREADS, RUNTIMES
 from edgecnn.edge.manifest import Artifact
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import SILENT
@@ -53,7 +53,8 @@ _BRIEFLY = (f"--launches={BRIEF.launches}", f"--min-seconds={BRIEF.min_seconds}"
 
 
 def thread_counts(cores: int) -> tuple[int, ...]:
-    """Return 1, 2, 4 and so on up to the number of cores, and that number."""
+    """Return 1, 2, 4 and so on up to the number of cores, and that number; at most as many as a runtime takes."""
+    cores = min(cores, MOST_THREADS)
     powers = [2**power for power in range(cores.bit_length())]
     return tuple(sorted({*powers, cores}))
 

@@ -1,6 +1,6 @@
 """What networks cost before they are trained: the size of a file and its time do not depend on its weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +156,11 @@ class FitJob:
 def kept_costs(
     job: FitJob, models: Mapping[str, Callable[[], Any]], path: Path, made_of: str | None = None
 ) -> tuple[NetworkCost, ...]:
-    """Return `costs` of these models, or what an earlier call has written to `path`; `made_of` is a model's digest."""
+    """Return what these models cost, or what an earlier call has written to `path`; `made_of` is a model's digest.
+
+    Of a network's files of several precisions, that of `FitJob.best_of` counts; all are kept, since another call may have
+    other limits.
+    """
     dataset = job.work.dataset
     classes = counted(dataset.class_names, "class")
     measured_for = f"{job.machine}, {dataset.train.shape}, {classes}, {' or '.join(map(job.work.file_of, job.precisions))}"
@@ -165,18 +169,25 @@ def kept_costs(
         kept = from_json(NetworkCosts, read_bytes(path), str(path))
         if kept.measured_for == measured_for and {cost.name for cost in kept.networks} == {*models}:
             job.work.progress.say(f"{counted(models, 'network')}: measured before")
-            return kept.networks
+            return _best(job, models, kept.networks)
     kinds = " and as ".join(map(job.work.file_of, job.precisions))
     job.work.progress.say(f"Measuring what {counted(models, 'network')} cost before any is trained, each as {kinds}")
     found = costs(job, models, job.precisions)
     write_bytes(path, to_json(NetworkCosts(measured_for, found)).encode())
-    return found
+    return _best(job, models, found)
+
+
+def _best(job: FitJob, names: Iterable[str], found: Sequence[NetworkCost]) -> tuple[NetworkCost, ...]:
+    return tuple(job.best_of([cost for cost in found if cost.name == name]) for name in names)
 
 
 def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tuple[str, ...]) -> tuple[NetworkCost, ...]:
-    """Return what networks cost where they are for: functions that return their Keras models, by their names.
+    """Return what networks cost where they are for, in each precision.
 
-    Of a network's files of several precisions, that of `FitJob.best_of` counts.
+    Args:
+        job: The search.
+        models: Functions that return the Keras models, by the networks' names.
+        precisions: Those of the files, one after the other for each network.
 
     Raises:
         ConversionError: If one can't be exported.
@@ -204,8 +215,9 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tupl
             results += measured(job, folder, files[start : start + together], few.test, brief=True)
     count = len(precisions)
     return tuple(
-        job.best_of([_cost(name, summary, result) for result in results[place * count :][:count]])
+        _cost(name, summary, result)
         for place, (name, summary) in enumerate(zip(models, summaries, strict=True))
+        for result in results[place * count :][:count]
     )
 
 

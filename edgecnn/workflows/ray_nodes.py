@@ -305,7 +305,7 @@ class _SentDataset(Dataset):
     def record(self) -> DatasetRecord:
         """See `Dataset`."""
         assert self.known  # noqa: S101  # A dataclass wants a default here.
-        return self.known
+        return replace(self.known, may_be_learnt=self.may_be_learnt or self.known.may_be_learnt)
 
 
 def _in_memory(dataset: Dataset) -> _SentDataset:

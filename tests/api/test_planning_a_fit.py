@@ -58,6 +58,25 @@ def test_of_two_precisions_the_faster_counts_that_is_small_enough() -> None:
         assert search(max_size_kib=limit).best_of([int8, float32]) == best
 
 
+def test_costs_that_were_kept_are_judged_by_the_limits_of_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    int8 = NetworkCost("cnn", 1, 1, 10_240, 3e6, 2e6, "int8")
+    float32 = replace(int8, size_bytes=30_720, p90_ns=1e6, precision="float32")
+    measured = list[Any]()
+    monkeypatch.setattr(fit_costs, "costs", lambda *given: measured.append(given) or (int8, float32))
+    monkeypatch.setattr(fit_costs.FitJob, "machine", "a board")
+    train = SimpleNamespace(shape=(8, 8, 1))
+    work: Any = SimpleNamespace(
+        dataset=SimpleNamespace(train=train, class_names=("a", "b")),
+        file_of=lambda precision: precision,
+        progress=SILENT,
+        tuning=True,
+    )
+    for limit, best in ((None, float32), (20, int8), (None, float32)):
+        job = replace(search(max_size_kib=limit), work=work)
+        assert fit_costs.kept_costs(job, {"cnn": lambda: None}, tmp_path / "costs.json") == (best,)
+    assert len(measured) == 1
+
+
 def test_a_board_measures_a_folder_once_for_all_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = list[Path]()
 

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def test_a_sent_dataset_has_all_pixels_and_the_record_of_its_files(kind: str, id
         found = ec.load_dataset(idx_folder, ec.FolderOptions(val_share=0.2))
     sent = pickle.loads(pickle.dumps(_in_memory(found)))
     assert sent.record() == found.record()
+    assert replace(sent, may_be_learnt=True).record() == replace(found, may_be_learnt=True).record()
     assert (sent.describe(), sent.class_names, sent.image_rule) == (found.describe(), found.class_names, found.image_rule)
     for name in ("train", "test", "val"):
         before, after = getattr(found, name), getattr(sent, name)

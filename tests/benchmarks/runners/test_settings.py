@@ -9,9 +9,13 @@ from edgecnn.benchmarks.runners.timed import named_runtimes, settings_of, thread
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (4, (1, 2, 4)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))]
-)
-def test_threads_double_up_to_the_number_of_cores(cores: int, threads: tuple[int, ...]) -> None:
+    ("cores", "threads"),
+    [
+        (1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (4, (1, 2, 4)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8)),
+        (96, (1, 2, 4, 8, 16, 32, 64)),
+    ],
+)  # fmt: skip
+def test_threads_double_up_to_the_number_of_cores_that_a_runtime_takes(cores: int, threads: tuple[int, ...]) -> None:
     assert thread_counts(cores) == threads
 
 
