@@ -14,10 +14,13 @@ from tools.published_front import published
 
 _PAGE = Path("docs/how-to/network-size.md")
 _SEEDS = (0, 1, 2)
-_FAST, _TINY, _SMALL = "strided", "nets:pooled", "nets:deep"
+_FAST, _TINY, _SMALL = "strided", "nets:narrow", "nets:deep"
 _SWEEPS = {
     _FAST: ("--network", _FAST, "--filters", "12,24,32", "--epochs", "40"),
-    _TINY: ("--network", _TINY, "--preprocess", "unit", "--epochs", "60", "--teacher", "../mnist/float32.tflite"),
+    _TINY: (
+        *("--network", _TINY, "--set", "width=13", "--preprocess", "unit", "--epochs", "60", "--qat", "3"),
+        *("--teacher", "../mnist/float32.tflite"),
+    ),
     _SMALL: ("--network", _SMALL, "--preprocess", "unit", "--epochs", "60"),
 }
 _TINY_PARAMETERS, _SMALL_PARAMETERS = 2_000, 10_000
@@ -33,9 +36,9 @@ def measure(folder: Path) -> list[Claim]:
     return [
         _right("fast", fast, 0.9907),
         time_of_fastest(folder / "int8.tflite", (out / _folder(_FAST, 0) / fast[0]["network"]["file"]).parent, _FAST, 0.2),
-        _right("tiny", tiny, 0.99, _TINY_PARAMETERS),
+        _right("tiny", tiny, 0.9925, _TINY_PARAMETERS),
         _parameters(tiny, _TINY_PARAMETERS),
-        at_most("its int8.tflite, KiB", max(sizes) / 1024, 8, f"{sizes} bytes with labels and metadata"),
+        at_most("its int8.tflite, KiB", max(sizes) / 1024, 12, f"{sizes} bytes with labels and metadata"),
         _right("small", small, 0.995, _SMALL_PARAMETERS),
         _parameters(small, _SMALL_PARAMETERS),
     ]
