@@ -11,7 +11,7 @@ from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.results.records import Unmeasured
 from edgecnn.edge.errors import ConfigError, MissingDependency, field
 from edgecnn.edge.formats import FORMATS, format_of, is_exported
-from edgecnn.edge.inference.model_test_images import assumed_classes, model_test_record, order_note, split_note
+from edgecnn.edge.inference.model_test_images import assumed_classes, learnt_by, model_test_record, order_note, split_note
 from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import Progress
@@ -60,7 +60,11 @@ def candidates(
     classifier = usage.classifier(first, read)
     test = usage.test_images(compared, str(first.path), classifier, progress)
     record = model_test_record(classifier, usage.data, test, usage.images)
+    others = {model.path: model.manifest for model in read if model.manifest and model.manifest != first.manifest}
+    learnt, doubts = learnt_by(others, test)
+    record = replace(record, learnt=tuple(sorted({*record.learnt, *learnt})))
     candidate_set = file_candidates(bare, options, LabelledImages(test, record), reference=place, progress=progress)
+    candidate_set = replace(candidate_set, notes=(*candidate_set.notes, *doubts))
     if usage.data is None:
         return candidate_set
     names = assumed_classes(classifier, usage.data, usage.images)

@@ -1,5 +1,6 @@
 """The test images that a model or a result belongs to, and the reference's stored probabilities on them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from edgecnn.edge.data.npz import read_npy
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.recorded_images import recorded_source, recorded_training, require_recorded
 from edgecnn.edge.data.splits import FileSplit, Split
-from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, setting
+from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, setting, why
 from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import DatasetRecord, Fitted, Manifest
@@ -87,6 +88,27 @@ def model_test_record(classifier: Classifier, data: str | Path | None, test: Spl
     if record and classifier.manifest and classifier.manifest.provenance.train_config:
         return replace(own, may_be_learnt=record.may_be_learnt and own.is_drawn)
     return own.of_unknown_training()
+
+
+def learnt_by(models: Mapping[Path, Manifest], test: Split) -> tuple[set[int], list[str]]:
+    """Return which test images one of the models learnt, by their places, and doubts about those of which that is not known.
+
+    Models with other test images of their own may have been trained on these.
+    """
+    places, doubts = set[int](), list[str]()
+    for path, manifest in models.items():
+        record = manifest.dataset
+        if record.test_sha256 == test.sha256:
+            places |= {*record.learnt}
+            continue
+        try:
+            places |= {*learnt_images(recorded_training(record, manifest.class_names), test)}
+        except EdgeCnnError as error:
+            doubts.append(
+                f"Doubtful: {path} was made with other test images, and may have learned these: its training images can't be "
+                f"read ({why(error)})."
+            )
+    return places, doubts
 
 
 def _learnt(

@@ -298,3 +298,23 @@ def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench
     doubt = "Doubtful: this is not shown to be better than always answering the most frequent class"
     assert doubt in " ".join(folder.to_text().split())
     assert doubt in " ".join(ec.evaluate(folder).to_text().split())
+
+
+def test_files_are_compared_on_images_that_none_of_their_models_learnt(pets: Path, tmp_path: Path) -> None:
+    ec.train(pets / "photos", tmp_path / "again", config=SMALL, images=options(split_seed=3))
+    ec.export(tmp_path / "again" / "model.keras", formats=["tflite"], precisions=["float32"])
+    files = [pets / "model" / "float32.tflite", tmp_path / "again" / "float32.tflite"]
+    brief: Any = {"options": ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0)), "allow": ("noise",)}
+    report = ec.bench(files, **brief)
+    own = ec.load_dataset(pets / "photos", options()).test
+    learnt = learnt_images(ec.load_dataset(pets / "photos", options(split_seed=3)).train, own)
+    assert 0 < len(learnt) < len(own.labels)
+    assert report.dataset
+    assert report.dataset.learnt == learnt
+    assert {file.accuracy.images for file in report.files if file.accuracy} == {len(own.labels) - len(learnt)}
+    shutil.move(pets / "photos", pets / "elsewhere")
+    try:
+        told = ec.bench(files, data=pets / "elsewhere", images=options(), **brief)
+    finally:
+        shutil.move(pets / "elsewhere", pets / "photos")
+    assert any("again" in note and "may have learned" in note for note in told.notes)
