@@ -62,7 +62,12 @@ def test_costs_that_were_kept_are_judged_by_the_limits_of_each_call(tmp_path: Pa
     int8 = NetworkCost("cnn", 1, 1, 10_240, 3e6, 2e6, "int8")
     float32 = replace(int8, size_bytes=30_720, p90_ns=1e6, precision="float32")
     measured = list[Any]()
-    monkeypatch.setattr(fit_costs, "costs", lambda *given: measured.append(given) or (int8, float32))
+
+    def costs(*given: Any) -> Any:
+        measured.append(given)
+        return int8, float32
+
+    monkeypatch.setattr(fit_costs, "costs", costs)
     monkeypatch.setattr(fit_costs.FitJob, "machine", "a board")
     train = SimpleNamespace(shape=(8, 8, 1))
     work: Any = SimpleNamespace(
