@@ -112,6 +112,7 @@ class Diagnosis(Result):
         layers: Layers that are integers in the quantized file; the one that loses most of the signal comes first.
         float_layers: Number of other layers, which are float there.
         unmatched: Number of operators of the float file without a tensor of that name in the quantized file.
+        trained: Whether the quantized file was trained for integers, so that its weights are not the float file's.
         quantized: Name of the quantized file; not in the JSON.
         float32: Name of the float file; not in the JSON.
     """
@@ -120,6 +121,7 @@ class Diagnosis(Result):
     layers: tuple[LayerError, ...]
     float_layers: int
     unmatched: int
+    trained: bool = False
     quantized: str = unrecorded("")
     float32: str = unrecorded("")
 

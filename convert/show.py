@@ -43,6 +43,11 @@ def diagnosis_text(diagnosis: Diagnosis, width: int = WIDTH) -> str:
 def _notes(diagnosis: Diagnosis) -> list[str]:
     more = len(diagnosis.layers) - _MOST
     notes = [f"Layers not shown, which lose less: {more}."] if more > 0 else []
+    if diagnosis.trained:
+        notes.append(
+            f"{diagnosis.quantized} was trained for integers, and {diagnosis.float32} was not: a layer that differs may have "
+            "learnt something else, and need not lose accuracy."
+        )
     if diagnosis.float_layers:
         notes.append(f"Layers that stay float in the quantized file: {diagnosis.float_layers}.")
     if diagnosis.unmatched:

@@ -115,6 +115,7 @@ class Qat:
         plain_correct: Number of them that the plain file classifies correctly.
         compared_on: `test` images, which chose nothing; or `validation` images, in a search that they decide.
         taken: Whether the file is the trained one; else it is the plain one.
+        objection: Why the trained file, though shown to be better, is not accurate enough; None if nothing is against it.
     """
 
     epochs: int
@@ -124,6 +125,7 @@ class Qat:
     plain_correct: int
     compared_on: Literal["test", "validation"] = "test"
     taken: bool = True
+    objection: str | None = None
 
     @property
     def text(self) -> str:
@@ -135,6 +137,8 @@ class Qat:
         """What became of the file of this name, in words."""
         if self.taken:
             return f"{name} was trained for integers: {self.text}."
+        if self.objection:
+            return f"{name} is not trained for integers: {self.text} is not enough ({self.objection})."
         return f"{name} is not trained for integers: too little gain was shown ({self.text})."
 
 

@@ -123,11 +123,13 @@ class Validation:
         val_sha256: SHA-256 as `DatasetRecord.train_sha256`.
         val_share: Share of each class's training images that became them, 0 to 1; None if the source has a validation part.
         val_seed: Seed of that draw; None if nothing was drawn.
+        val_may_be_learnt: Whether the weights that training began with may have been trained on some of them.
     """
 
     val_sha256: str
     val_share: float | None = None
     val_seed: int | None = None
+    val_may_be_learnt: bool = False
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ class Change:
         slowdown: `PASS`, `FAIL` or `UNDECIDED` for the limit on the slowdown; None without a limit.
         old_correct: Number of correct test images in the old result; None if inputs were random.
         new_correct: The same in the new result.
+        old_images: Number of test images of which these are in the old result; None if inputs were random.
+        new_images: The same in the new result.
     """
 
     name: str
@@ -119,6 +121,8 @@ class Change:
     slowdown: Status | None
     old_correct: int | None
     new_correct: int | None
+    old_images: int | None
+    new_images: int | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +142,7 @@ class Comparison(Result):
         changes: Changes of the files that all results have, in the order of the first new result.
         only_old: Files that only the old side has.
         only_new: Files that only the new side has.
-        ship: The file to ship by the old side, and by the new one.
+        ship: The file to ship by the old side, and by the new one, each by what counts first in the new one.
     """
 
     old: tuple[str, ...]
@@ -207,6 +211,7 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
         require_one_file(then, old)
         require_one_file(now, new)
     require_different_benchmarks(everything)
+    prefer = new[0][1].prefer  # Otherwise another wish would look like another result.
     return Comparison(
         old=tuple(name for name, _ in old),
         new=tuple(name for name, _ in new),
@@ -222,7 +227,7 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
         ),
         only_old=only_old,
         only_new=only_new,
-        ship=(choose([report for _, report in old]), choose([report for _, report in new])),
+        ship=(choose([report for _, report in old], prefer), choose([report for _, report in new], prefer)),
     )
 
 
@@ -303,6 +308,8 @@ def _change(
         slowdown=slowdown,
         old_correct=last.accuracy.correct if last.accuracy else None,
         new_correct=first.accuracy.correct if first.accuracy else None,
+        old_images=last.accuracy.images if last.accuracy else None,
+        new_images=first.accuracy.images if first.accuracy else None,
     )
 
 

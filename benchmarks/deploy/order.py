@@ -16,7 +16,9 @@ from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.read import kept_report
 from edgecnn.edge.errors import ConfigError, field, setting
 from edgecnn.edge.files import read_bytes
+from edgecnn.edge.formats import RUNTIMES
 from edgecnn.edge.model_folder import ModelFolder
+from edgecnn.edge.text import counted
 
 # Of a benchmark that only has to show whether limits hold: the board serves meanwhile, or waits.
 _BRIEF = ("--launches=2", "--min-runs=200", "--allow=noise")
@@ -45,7 +47,11 @@ def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[st
     if report and choice and choice.file:
         file = next(item for item in report.files if item.name == choice.file)
         if exported.get(file.artifact.path) == file.artifact:
-            return (file.artifact.path,), f"{file.artifact.path} goes there: the last edgecnn bench names it to ship"
+            # The service runs each file on its usual runtime, in one thread.
+            usual = next(row.name_in_results for row in RUNTIMES.values() if file.artifact.format in row.formats)
+            same = file.threads == 1 and file.runtime_name == usual
+            how = "" if same else f", on {file.runtime} with {counted(file.threads, 'thread')}, which the service does not use"
+            return (file.artifact.path,), f"{file.artifact.path} goes there: the last edgecnn bench names it to ship{how}"
     if not exported:
         raise ConfigError(
             f"{models.named} has no exported file: run edgecnn export {models.named / models.manifest.source().path}"

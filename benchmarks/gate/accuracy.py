@@ -76,6 +76,7 @@ class ClassCounts:
         p: McNemar's exact two-sided p of "this file is right as often as the reference on this class", with Holm's
             correction for the number of classes; with groups of images, of the groups that lost and gained. None in a
             result before schema 4, and for a class without images.
+        weight: Weight of one of these images in its intervals, 0 to 1: 1 without groups.
     """
 
     images: int
@@ -84,6 +85,7 @@ class ClassCounts:
     lost: int | None = None
     gained: int | None = None
     p: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class Accuracy:
         same_class: Number for which both predict the same class, right or wrong.
         drop: (lost - gained) / images, with its interval; negative if the file is better.
         agreement: same_class / images, with its interval (Clopper-Pearson).
-        mcnemar_p: Exact two-sided p of "this file is right as often as the reference".
+        mcnemar_p: Exact two-sided p of "this file is right as often as the reference"; with groups of images, of the groups
+            that lost and gained.
         loss: This file's mean cross-entropy in nats.
         largest_confidence_change: Largest absolute change of the probability of the reference's class, 0 to 1.
         mean_confidence_change: Mean absolute change of it, 0 to 1.

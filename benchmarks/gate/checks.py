@@ -134,9 +134,9 @@ def _class_drops(accuracy: Accuracy, confidence: float, least: float = -1.0) -> 
 
     Classes that drop by no more than the share `least` are skipped.
     """
-    weight, interval = accuracy.weight, cache(drop_interval)  # Most classes of a good file have the same counts.
+    interval = cache(drop_interval)  # Most classes of a good file have the same counts.
     return {
-        place: interval((of.lost or 0) * weight, (of.gained or 0) * weight, of.images * weight, confidence)
+        place: interval((of.lost or 0) * of.weight, (of.gained or 0) * of.weight, of.images * of.weight, confidence)
         for place, of in enumerate(accuracy.classes)
         if of.images and of.reference_correct - of.correct > least * of.images
     }

@@ -7,8 +7,8 @@ in up to 15 % of samples with few flips in few groups.
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from edgecnn.edge.export_records import Interval
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.model.preprocess import Floats, correct, counts, losses
 
+_LABEL, _GROUP = range(2)
 _BINS = 15  # Number of bins of the calibration error.
 _MOST_BYTES = 2**28
 _COLUMNS = ["image", "group"]
@@ -68,8 +69,9 @@ class Tally:
         self._confusion: Counter[tuple[int, int]] = Counter()
         self._flips: list[Flip] = []
         self._accepted, self._has_threshold = np.zeros(2, np.int64), False  # Accepted answers, and errors among them.
-        self._group_sizes: Counter[int] | None = Counter() if grouped else None
-        self._group_losses: Counter[tuple[int, int]] = Counter()  # By label and group: lost minus gained.
+        # By label and group: images, and lost minus gained.
+        self._group_sizes: Counter[tuple[int, int]] | None = Counter() if grouped else None
+        self._group_losses: Counter[tuple[int, int]] = Counter()
 
     def add(  # Longer than 50 lines: its arguments and their docs.
         self,
@@ -139,7 +141,7 @@ class Tally:
     ) -> None:
         if self._group_sizes is None:
             return
-        self._group_sizes.update(groups.tolist())
+        self._group_sizes.update(zip(labels.tolist(), groups.tolist(), strict=True))
         self._group_losses.update(zip(labels[lost].tolist(), groups[lost].tolist(), strict=True))
         self._group_losses.subtract(zip(labels[gained].tolist(), groups[gained].tolist(), strict=True))
 
@@ -166,7 +168,8 @@ class Tally:
         if not images:
             raise ValueError("images must be at least one, got none")
         right, reference_right, lost, gained = (int(row.sum()) for row in self._by_class[1:])
-        counts = 1.0 if self._group_sizes is None else weight(self._group_sizes.values())
+        groups = _by(_GROUP, self._group_sizes or {})
+        counts = weight(map(sum, groups.values())) if groups else 1.0
         score = self._score / images
         variance = max(self._squared_score / images - score**2, 0.0) * images / max(images - 1, 1)
         same = images - len(self._flips)
@@ -180,7 +183,7 @@ class Tally:
             same_class=same,
             drop=drop_interval(lost * counts, gained * counts, images * counts),
             agreement=share_interval(same, images, counts),
-            mcnemar_p=mcnemar_p(lost, gained),
+            mcnemar_p=self._p(_by(_GROUP, self._group_losses).values(), lost, gained),
             loss=self._loss / images,
             largest_confidence_change=self._largest_change,
             mean_confidence_change=self._change / images,
@@ -195,7 +198,7 @@ class Tally:
             reference_calibration_error=float(off[1]),
             copies=copies,
             chose=chose,
-            groups=None if self._group_sizes is None else len(self._group_sizes),
+            groups=len(groups) or None,
             weight=counts,
             conflicting=conflicting,
             learnt=learnt,
@@ -206,17 +209,30 @@ class Tally:
 
     def _class_counts(self) -> tuple[ClassCounts, ...]:
         counts: list[list[int]] = self._by_class.T.tolist()
-        changed = self._by_class[3:].T
-        if self._group_sizes is not None:  # McNemar's test needs independent units: groups, which lose more or gain more.
-            changed = np.zeros((self._classes, 2), np.int64)
-            for (label, _), balance in self._group_losses.items():
-                changed[label] += (balance > 0, balance < 0)
+        sizes, losses_of = _by(_LABEL, self._group_sizes or {}), _by(_LABEL, self._group_losses)
         there = [place for place, of in enumerate(counts) if of[0]]
-        p = dict(zip(there, holm([mcnemar_p(*map(int, changed[place])) for place in there]), strict=True))
+        alone = [self._p([[balance] for balance in losses_of.get(place, ())], *counts[place][3:]) for place in there]
+        p = dict(zip(there, holm(alone), strict=True))
+        weights = {place: weight(of) for place, of in sizes.items()}
         return tuple(
-            ClassCounts(images, right, reference_right, lost, gained, p.get(place))
+            ClassCounts(images, right, reference_right, lost, gained, p.get(place), weights.get(place, 1.0))
             for place, (images, right, reference_right, lost, gained) in enumerate(counts)
         )
+
+    def _p(self, groups: Iterable[Iterable[int]], lost: int, gained: int) -> float:
+        """Return McNemar's p, which needs independent units: images, or `groups`, which lose more or gain more."""
+        if self._group_sizes is None:
+            return mcnemar_p(lost, gained)
+        balances = [*map(sum, groups)]
+        return mcnemar_p(sum(balance > 0 for balance in balances), sum(balance < 0 for balance in balances))
+
+
+def _by(part: int, counted: Mapping[tuple[int, int], int]) -> dict[int, list[int]]:
+    """Return the counts of each label or group, which is that part of the keys."""
+    found = defaultdict[int, list[int]](list)
+    for key, count in counted.items():
+        found[key[part]].append(count)
+    return found
 
 
 def compare(candidate: Floats, reference: Floats, labels: NDArray[np.int64]) -> Accuracy:

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import is_a_guess
 from edgecnn.benchmarks.statistics import binomial
-from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, learnt_note, pixel_digests
+from edgecnn.edge.data.pixel_digests import conflict_note, first_seen, held_out, learnt_note, pixel_digests
 from edgecnn.edge.data.splits import Split, chunks
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS
+from edgecnn.edge.export_records import NO_BETTER_THAN_A_GUESS, Mended
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import assumed_classes, model_test_record, order_note, split_note
 from edgecnn.edge.inference.usage import Usage, reservations
@@ -44,7 +45,9 @@ class Evaluation(Result):
         commonest: Number of the different images in their most frequent class.
         accepted: Number of the different images whose answer reaches the file's threshold; None for a file without one.
         accepted_wrong: Number of errors among them.
-        max_error: Largest share of errors among them that the threshold was set for, 0 to 1; None without one.
+        chose: Number of the different images that chose which layers of the file stay float; if none was held out, all of them.
+        chose_correct: Number of those classified correctly.
+        max_error: Largest share of errors among the accepted ones that the threshold was set for, 0 to 1; None without one.
         notes: What else a reader must know, one sentence each; not in the JSON.
     """
 
@@ -64,11 +67,19 @@ class Evaluation(Result):
     accepted: int | None = None
     accepted_wrong: int = 0
     max_error: float | None = None
+    chose: int = 0
+    chose_correct: int = 0
     notes: tuple[str, ...] = unrecorded(())
 
     def doubts(self) -> list[str]:
         """Return why the accuracy may mean less than it seems to, one sentence each; usually empty."""
         notes = [*learnt_note(self.dataset, self.images), *conflict_note(self.conflicting)]
+        if self.chose:
+            others, right = self.distinct - self.chose, self.distinct_correct - self.chose_correct
+            notes.append(
+                f"Doubtful: {self.chose:,} {self.dataset.kind}s chose which of its layers stay float, and flatter it"
+                + (f": of the other {others:,} different ones, {right:,} are right ({right / others:.2%})." if others else ".")
+            )
         share = self.commonest / max(self.distinct, 1)
         if self.distinct and is_a_guess(binomial.interval(self.distinct_correct, self.distinct), share):
             notes.append(f"{NO_BETTER_THAN_A_GUESS}, which {share:.2%} of the images have.")
@@ -92,12 +103,15 @@ def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) 
     """Evaluate one of the opened files, with notes on its images. Errors are those of `edgecnn.evaluate`."""
     shown = models.shown(name)
     progress.say(f"{shown}: loading")
-    classifier = usage.classifier(models.model(name))
+    model = models.model(name)
+    classifier = usage.classifier(model)
     test = usage.test_images(models, shown, classifier, progress)
     record = model_test_record(classifier, usage.data, test, usage.images)
-    found = evaluate(shown, classifier, test, record, partial(progress.step, text="classifying"))
+    is_own = classifier.manifest is not None and test.sha256 == classifier.manifest.dataset.test_sha256
+    mended = model.artifact.mended if model.artifact and is_own else None
+    found = evaluate(shown, classifier, test, record, partial(progress.step, text="classifying"), mended)
     notes: list[str] = []
-    if classifier.manifest and test.sha256 != classifier.manifest.dataset.test_sha256:
+    if classifier.manifest and not is_own:
         own = classifier.manifest.dataset.name
         notes.append(f"not the test images that the model was exported with ({own}), but others: {usage.data}")
     if usage.data:
@@ -105,16 +119,18 @@ def evaluated(models: ModelFolder, name: str, usage: Usage, progress: Progress) 
     return replace(found, notes=(*notes, *reservations(classifier)))
 
 
-def evaluate(
+def evaluate(  # Longer than 50 lines: the fields of its result.
     file: str,
     classifier: Classifier,
     test: Split,
     dataset: DatasetRecord,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    mended: Mended | None = None,
 ) -> Evaluation:
     """Classify the test images, one chunk in memory at a time, and compare with their labels.
 
-    `dataset` is the record of `test`; `on_progress` is called with the number of images done and their total.
+    `dataset` is the record of `test`; `on_progress` is called with the number of images done and their total. `mended` is the
+    record of the file if some of these images chose which of its layers stay float.
 
     Raises:
         ConfigError: If there are no images, or their labels go beyond the classifier's classes.
@@ -122,14 +138,18 @@ def evaluate(
     """
     require_labels(file, len(classifier.class_names), test)
     right = distinct = distinct_right = conflicting = done = 0
-    loss, seen, accepted = 0.0, dict[bytes, int](), np.zeros(2, np.int64)
+    loss, seen = 0.0, dict[bytes, int]()
+    accepted, chose = np.zeros((2, 2), np.int64)
     known = np.isin(np.arange(len(test.labels)), dataset.learnt)
     by_class = np.zeros(len(classifier.class_names), np.int64)
     for images in chunks(test, on_progress=on_progress):
         labels = test.labels[done : done + len(images)]
         probabilities, sure = classifier.judged(images)
         hits = correct(probabilities, labels)
-        fresh, other_label = first_seen(pixel_digests(images), labels, seen, known[done : done + len(images)])
+        digests = pixel_digests(images)
+        fresh, other_label = first_seen(digests, labels, seen, known[done : done + len(images)])
+        choosing = _choosing(mended, fresh, digests)
+        chose += choosing.sum(), (choosing & hits).sum()
         by_class += counts(labels[fresh], len(by_class))
         right, distinct_right = right + int(hits.sum()), distinct_right + int(hits[fresh].sum())
         distinct, conflicting = distinct + int(fresh.sum()), conflicting + int(other_label.sum())
@@ -154,7 +174,16 @@ def evaluate(
         accepted=int(accepted[0]) if classifier.threshold else None,
         accepted_wrong=int(accepted[1]),
         max_error=classifier.threshold.max_error if classifier.threshold else None,
+        chose=int(chose[0]),
+        chose_correct=int(chose[1]),
     )
+
+
+def _choosing(mended: Mended | None, fresh: NDArray[np.bool_], digests: list[bytes]) -> NDArray[np.bool_]:
+    """Return which of the `fresh` images (n,) chose layers; without any that were held out, all of them did."""
+    if mended is None:
+        return np.zeros_like(fresh)
+    return fresh & ~held_out(digests) if mended.held_out else fresh
 
 
 def require_labels(file: str, classes: int, test: Split) -> None:

@@ -87,6 +87,11 @@ def grouped(candidate_set: CandidateSet, groups: Path) -> CandidateSet:
 def budgets_of(candidate_set: CandidateSet, budget: Budget | str | Path | None, limits: Mapping[str, float | None]) -> Budgets:
     """Combine a budget with limits that override it. Errors are those of `load_budgets`."""
     if isinstance(budget, Budget):
+        if candidate_set.images is None and budget.max_drop_points is not None:
+            raise ConfigError(
+                f"{field('budget')} limits the drop of accuracy, which needs labelled images: add {field('data')}, or "
+                f"{field('max_drop_points')}=None in it"
+            )
         return Budgets(replace(budget, **{name: value for name, value in limits.items() if value is not None}), {})
     known = tuple(candidate.artifact.path for candidate in candidate_set.candidates)
     references = [candidate.artifact.path for candidate in candidate_set.candidates if candidate_set.is_reference(candidate)]

@@ -158,6 +158,7 @@ def bundled_text(result: Bundled, width: int = WIDTH) -> str:
 
 def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = False) -> str:
     """Return the verdict, the table and what it rests on; `verbose` adds how the intervals are made."""
+    images_of = {images for change in comparison.changes for images in (change.old_images, change.new_images)} - {None}
     columns: dict[str, Callable[[Change], str]] = {
         "file": lambda change: change.name + ("" if change.same_file else " *"),
         "old p50\nµs": lambda change: figure(change.old_ns / 1e3),
@@ -165,7 +166,9 @@ def comparison_text(comparison: Comparison, width: int = WIDTH, verbose: bool = 
         "new / old": lambda change: f"{change.ratio.estimate:.3f}",
         "95 %": lambda change: f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
         "right\nold, new": lambda change: "; ".join(
-            f"{count:,}" for count in (change.old_correct, change.new_correct) if count is not None
+            f"{count:,}{f' of {images:,}' if len(images_of) > 1 else ''}"
+            for count, images in ((change.old_correct, change.old_images), (change.new_correct, change.new_images))
+            if count is not None
         ),
         "change": lambda change: change.evidence,
     }

@@ -108,7 +108,7 @@ class AccurateFile:
             )
         if not self._is_worth_it(found.data):
             raise GateFailed(
-                f"int8 does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')} "
+                f"{self.precision} does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')} "
                 f"({named('precisions')}=float32 writes it). {self.name} with {way} takes {self._beside_float32(found.data)}. "
                 f"Without, {first}. Give more test images, or allow more loss with {named('keep_accuracy')}"
             )

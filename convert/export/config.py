@@ -31,6 +31,11 @@ TRAINED = ("int8", "int4")
 """The precisions that files can be trained for."""
 
 
+def choices(epochs: int) -> int:
+    """Return among how many of so many epochs training for integers chooses: the last third, whose ranges are frozen."""
+    return max(1, epochs // 3)
+
+
 def learns_integers(model_format: str) -> bool:
     """Return whether files of a format can have what was trained for integers."""
     return QAT_FORMAT in FORMATS[model_format].sources
@@ -166,6 +171,11 @@ class ExportConfig:
         """Return the (format, precision) pairs to write, float32 of each format first."""
         wanted = [precision for precision in PRECISIONS if precision in ("float32", *self.precisions)]
         return [(model_format, precision) for model_format in self.formats for precision in wanted]
+
+    @property
+    def qat_choices(self) -> int:
+        """Among how many epochs validation images choose what is kept of training for integers; 1 without it."""
+        return choices(self.qat or 0)
 
     def file_names(self) -> tuple[str, ...]:
         """Return the names of those files."""
@@ -311,3 +321,9 @@ class ExportJob:
     validation: tuple[Split, int] | None
     on_batch: OnBatch
     on_step: Callable[[str], None]
+
+    @property
+    def learnt(self) -> tuple[int, ...]:
+        """The places of test images that are copies of what the model was trained on: they are no evidence."""
+        # An earlier release did not look for copies; training may have found others, of what the model learnt before.
+        return tuple(sorted({*self.manifest.dataset.learnt, *self.dataset.learnt}))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.config import Card, ExportConfig, ExportJob, Gain, Guess, OnBatch, Tuning
-from edgecnn.convert.export.file_exporter import FileExporter
+from edgecnn.convert.export.file_exporter import FileExporter, converters_of
 from edgecnn.convert.export.keep_accuracy import Judge, judged_images
 from edgecnn.convert.export.program_files import write_program_files
 from edgecnn.convert.export.source import open_source, read_source
@@ -104,7 +104,7 @@ def export(  # Longer than 50 lines: its arguments and their docs.
         validation = validation_of(
             dataset, manifest, on_step, lambda done, total: on_batch(done, total, "looking for near-duplicates", "")
         )
-        require_enough_images(acceptance, validation, dataset, manifest)
+        require_enough_images(acceptance, (validation[0], validation[1] * config.qat_choices), dataset, manifest)
         job = replace(job, validation=validation)
     with locked(folder):
         manifest = Manifest.load(folder) if source.manifest else _first_manifest(source, classifier, dataset, trust, folder)
@@ -128,14 +128,13 @@ def _write(job: ExportJob) -> Manifest:
     tools = [package for name in (job.source.format, *job.config.formats) for package in FORMATS[name].made_with]
     # Files of other formats stay, and the versions that made them.
     export_versions = {**job.manifest.provenance.export_versions, **versions(*tools, "numpy")}
+    converters = converters_of(job)
     job.on_step(f"{job.manifest.source_name} on {counted(job.dataset.test.labels, 'test image')}")
     probabilities = job.model.split_probabilities(job.dataset.test)
     judge = job.tuning.judge if job.tuning else job.judge
-    # An earlier release did not look for copies; training may have found others, of what the model learnt before.
-    learnt = tuple(sorted({*job.manifest.dataset.learnt, *job.dataset.learnt}))
-    images = judged_images(judge, job.dataset.test, probabilities, learnt) if judge else None
-    every = images.every if images else evidence(job.dataset.test, learnt)[0]
-    exporter = FileExporter(job, probabilities, images)
+    images = judged_images(judge, job.dataset.test, probabilities, job.learnt) if judge else None
+    every = images.every if images else evidence(job.dataset.test, job.learnt)[0]
+    exporter = FileExporter(job, converters, probabilities, images)
     made = [exporter.make(model_format, precision) for model_format, precision in job.config.files()]
     reference, stored = _reference(probabilities, job, every)
     if job.tuning and images:
@@ -154,7 +153,7 @@ def _write(job: ExportJob) -> Manifest:
         calibration=exporter.calibrator.record(job.manifest.provenance.calibration),
     )
     gone = _outdated(job, [artifact for artifact, _ in made])
-    _say_lost_thresholds(job, [artifact for artifact, _ in made])
+    _say_lost(job, [artifact for artifact, _ in made])
     with replaced_together(job.folder) as new:
         if not job.source.manifest:
             (new / job.manifest.source().path).write_bytes(job.source.data)
@@ -164,7 +163,7 @@ def _write(job: ExportJob) -> Manifest:
                 save_tried(new / f"{artifact.path}.png", artifact.tuned, artifact.path)
         (new / REFERENCE_NAME).write_bytes(stored)
         kept = tuple(_no_longer_beside(artifact) for artifact in job.manifest.artifacts if artifact.path not in gone)
-        dataset = replace(job.manifest.dataset, learnt=learnt)
+        dataset = replace(job.manifest.dataset, learnt=job.learnt)
         manifest = replace(job.manifest, dataset=dataset, provenance=provenance, reference=reference, artifacts=kept)
         manifest = manifest.with_artifacts(*(artifact for artifact, _ in made))
         manifest, outdated = write_program_files(new, manifest, job)
@@ -181,13 +180,16 @@ def _no_longer_beside(artifact: Artifact) -> Artifact:
     return replace(artifact, settings=replace(artifact.settings, beside=None)) if artifact.settings else artifact
 
 
-def _say_lost_thresholds(job: ExportJob, made: Sequence[Artifact]) -> None:
-    """Say which files had a threshold before this export, and have none now."""
+def _say_lost(job: ExportJob, made: Sequence[Artifact]) -> None:
+    """Say which files had a threshold or were trained for integers before this export, and are no longer."""
     for artifact in made:
         earlier = job.manifest.artifact(artifact.path)
         if earlier and earlier.threshold and not artifact.threshold:
             on = f"{100 * earlier.threshold.max_error:g}"
             job.on_step(f"{artifact.path} has no threshold any more, as none was asked for: add {setting('max_error', on)}")
+        if earlier and earlier.qat and earlier.qat.taken and not artifact.qat:
+            again = setting("qat", earlier.qat.epochs)
+            job.on_step(f"{artifact.path} is no longer trained for integers, as that was not asked for: add {again}")
 
 
 def _outdated(job: ExportJob, made: Sequence[Artifact]) -> tuple[str, ...]:

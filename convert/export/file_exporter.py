@@ -1,6 +1,6 @@
 """Makes one exported file after another: converts it, runs it on the test images, compares it with the float model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages, check_pari
 from edgecnn.convert.export.program_files import describe, described
 from edgecnn.convert.export.runtime_releases import require_runs
 from edgecnn.convert.export.thresholds import Outputs, threshold_of
+from edgecnn.convert.qat.graph import FloatGraph
 from edgecnn.convert.qat.training import train_for_integers
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.data.pixel_digests import evidence
@@ -21,7 +22,7 @@ from edgecnn.edge.data.splits import Split, Subset, chunks
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.export_records import Qat
 from edgecnn.edge.files import sha256
-from edgecnn.edge.formats import FORMATS, PRECISIONS, CalibrationName
+from edgecnn.edge.formats import FORMATS, PRECISIONS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import TF2ONNX, Artifact
 from edgecnn.edge.model.preprocess import Floats, correct
@@ -37,29 +38,45 @@ _TUNED = "int8"
 _COMPARED = 32
 
 
+def converters_of(job: ExportJob) -> dict[str, Converter]:
+    """Return the converter of each format of an export, and that of `QAT_FORMAT` if its network is to be trained for integers.
+
+    Raises:
+        NotTrainable: If that network has operators that can't be trained.
+        ConversionError: If the network can't be converted.
+    """
+    config, targets, methods = job.config, job.config.releases(), job.config.methods()
+    if config.qat:
+        methods = {QAT_FORMAT: FORMATS[QAT_FORMAT].calibrations[0]} | methods
+    found = {}
+    for name, method in methods.items():
+        own = (targets.get(name), config.any_batch, config.io_of(name), config.onnx_converter)
+        found[name] = converter_for(name, Conversion(job.source, job.runtime, job.manifest.output, method, *own))
+    if config.qat:
+        FloatGraph(found[QAT_FORMAT].convert("float32"))
+    return found
+
+
 class FileExporter:
     """Makes the files of one export.
 
     Args:
         job: The export.
+        converters: Those of `converters_of`.
         reference: The float model's probabilities on the test images.
         images: Which test images choose the layers that the job's judge asks for, and which judge; None without a judge.
     """
 
-    def __init__(self, job: ExportJob, reference: Floats, images: JudgedImages | None) -> None:
+    def __init__(
+        self, job: ExportJob, converters: Mapping[str, Converter], reference: Floats, images: JudgedImages | None
+    ) -> None:
         self._job, self._reference, self._images = job, reference, images
         self._accurate: dict[tuple[Judge, str, str | None], bool] = {}
-        self._targets, methods = job.config.releases(), job.config.methods()
-        self._converters = {name: self._new_converter(name, method) for name, method in methods.items()}
+        self._targets, self._converters = job.config.releases(), converters
         # By format and precision: of what the network has learnt for integers, where that is shown to be better.
         self._trained: dict[tuple[str, str], Converter] = {}
         self._learnt: dict[str, Learnt] = {}
-        self.calibrator = Calibrator(job.dataset, job.model, methods)
-
-    def _new_converter(self, name: str, method: CalibrationName) -> Converter:
-        job = self._job
-        own = (self._targets.get(name), job.config.any_batch, job.config.io_of(name), job.config.onnx_converter)
-        return converter_for(name, Conversion(job.source, job.runtime, job.manifest.output, method, *own))
+        self.calibrator = Calibrator(job.dataset, job.model, job.config.methods())
 
     def make(self, model_format: str, precision: str) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and its bytes. Errors are those of `edgecnn.convert.export.export.export`."""
@@ -91,7 +108,7 @@ class FileExporter:
         gain, trained = job.gain, plain.learnt(learnt)
         assert gain  # noqa: S101  # Whoever asks for training says what a gain is.
         files = [self._quantize(model_format, precision, one) for one in (plain, trained)]
-        test, of = job.dataset.test, evidence(job.dataset.test, job.dataset.learnt)[0]
+        test, of = job.dataset.test, evidence(job.dataset.test, job.learnt)[0]
         split, chosen = (test, of) if gain.compared_on == "test" else (job.dataset.val, slice(None))
         assert split  # noqa: S101  # What compares on validation images has some.
         answers = [self._run(name, model_format, data, split=split)[1] for data in files]
@@ -103,7 +120,7 @@ class FileExporter:
         if job.judge and found.taken:
             judged = answers[1] if split is test else self.probabilities(name, model_format, files[1])
             if objection := job.judge.objection(judged[of], self._reference[of], test.labels[of]):
-                found, outcome = replace(found, taken=False), f" is not enough ({objection})"
+                found, outcome = replace(found, taken=False, objection=objection), f" is not enough ({objection})"
         job.on_step(f"{name}: {found.text} by training for integers{outcome}")
         if found.taken:
             self._trained[model_format, precision] = trained
@@ -112,12 +129,12 @@ class FileExporter:
     def _lessons(self, precision: str) -> Learnt:
         """Return what the network has learnt for a precision, once for all formats."""
         if precision not in self._learnt:
-            if converter := self._converters.get(QAT_FORMAT):
+            converter, inputs = self._converters[QAT_FORMAT], self.calibrator.inputs
+            if QAT_FORMAT in self._job.config.formats:
                 ranges = self.calibrator.ranges(QAT_FORMAT, converter)
             else:  # It writes no file, so that the manifest does not record its calibration.
-                converter = self._new_converter(QAT_FORMAT, FORMATS[QAT_FORMAT].calibrations[0])
-                ranges = converter.calibrate(self.calibrator.inputs)
-            self._learnt[precision] = train_for_integers(self._job, converter.convert("float32"), ranges, precision)
+                ranges = converter.calibrate(inputs)
+            self._learnt[precision] = train_for_integers(self._job, converter.convert("float32"), inputs, ranges, precision)
         return self._learnt[precision]
 
     def _quantize(self, model_format: str, precision: str, converter: Converter) -> bytes:
@@ -148,12 +165,12 @@ class FileExporter:
             output=opened.output_spec,
             oldest_runtime=read_needs(data, model_format).oldest_runtime() if FORMATS[model_format].requirements else None,
             parity=check_parity(name, precision, probabilities, self._reference, self._job.manifest.source_name),
-            threshold=self._threshold(name, model_format, data),
+            threshold=self._threshold(name, model_format, precision, data),
             onnx_conversion=self._converters[model_format].onnx_conversion(),
         )
         return artifact, data
 
-    def _threshold(self, name: str, model_format: str, data: bytes) -> Threshold | None:
+    def _threshold(self, name: str, model_format: str, precision: str, data: bytes) -> Threshold | None:
         """Return the threshold of a file, if the job asks for one."""
         job = self._job
         if job.acceptance is None or job.validation is None or job.dataset.val is None:
@@ -166,7 +183,10 @@ class FileExporter:
             tops = [top for _, top in parts if top is not None]
             return Outputs(np.concatenate([found for found, _ in parts]), np.concatenate(tops) if tops else None)
 
-        return threshold_of(name, run, job.acceptance, job.validation, job.dataset.val.sha256)
+        images, tests = job.validation
+        if (model_format, precision) in self._trained:  # These images chose an epoch of that training too.
+            tests *= job.config.qat_choices
+        return threshold_of(name, run, job.acceptance, (images, tests), job.dataset.val.sha256)
 
     def _described(self, name: str, model_format: str, data: bytes, probabilities: Floats) -> bytes:
         """Return a file with its description, which computes the same: the first test images show it."""

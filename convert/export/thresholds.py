@@ -113,6 +113,9 @@ def validation_of(
             f"these are not the validation images of the model ({dataset.name}, {dataset.source}): if that has changed, "
             f"restore it, else name its images with {field('data')}"
         )
+    # Nobody knows on which of the training images a model from elsewhere was trained.
+    if (recorded and recorded.val_may_be_learnt) or (dataset.val_share is not None and not config):
+        raise _may_be_learnt(dataset)
     copies = {*learnt_images(dataset.train, dataset.val), *learnt_images(dataset.test, dataset.val)}
     if near := {*near_images(dataset.train, dataset.val, on_progress)} - copies:
         on_step(
@@ -133,6 +136,14 @@ def validation_of(
     return Subset(dataset.val, fresh), int(epochs)
 
 
+def _may_be_learnt(dataset: Dataset) -> ConfigError:
+    return ConfigError(
+        "the model, or the one that it began with, may have learned these validation images before, and then they show no "
+        f"share of errors: put images that it has never seen into the val/ of {dataset.name}, or as x_val and y_val into an "
+        ".npz file, or train from new weights"
+    )
+
+
 def require_enough_images(job: Acceptance, validation: tuple[Split, int], dataset: Dataset, manifest: Manifest) -> None:
     """Check that validation images without an error could show what is asked, before anything is converted.
 
@@ -148,19 +159,20 @@ def require_enough_images(job: Acceptance, validation: tuple[Split, int], datase
     possible = next((most for most in percents if job.least_images(most / 100, CONFIDENCE, tests) <= count), 50)
     raise GateFailed(
         f"{counted(count, 'validation image')}{chose} can't show at most {100 * job.max_error:g} % errors with "
-        f"{CONFIDENCE:.0%} confidence, which takes {needed:,}: {_more_images(dataset, manifest, needed)}, or allow more with "
+        f"{CONFIDENCE:.0%} confidence, which takes {needed:,}: {_more_images(dataset, needed)}, or allow more with "
         f"{field('max_error')}={possible:g}"
     )
 
 
-def _more_images(dataset: Dataset, manifest: Manifest, needed: int) -> str:
+def _more_images(dataset: Dataset, needed: int) -> str:
     """Return what gives so many validation images, for a message."""
     if dataset.val_share is None:
         return "put more that the model has never seen into the val/ of its images, or as x_val and y_val into its .npz file"
     # Each class has its share, rounded.
     share = (needed + len(dataset.class_names)) / (len(dataset.train.labels) + len(dataset.val.labels if dataset.val else ()))
-    again = "train again with " if manifest.provenance.train_config else "use "
-    return f"{again}{field('val_share')}={math.ceil(100 * share) / 100:g}" if share <= _LARGEST_SHARE else "add training images"
+    if share > _LARGEST_SHARE:
+        return "add training images"
+    return f"train again with {field('val_share')}={math.ceil(100 * share) / 100:g}"
 
 
 def _kinds(logits: bool, job: Acceptance) -> tuple[ScoreName, ...]:

@@ -4,7 +4,7 @@ It is the file's own graph, in which the converter has folded the normalisation 
 rounded here is what an int8 file of it rounds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -14,13 +14,28 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.keras.load import load_tensorflow
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
-from edgecnn.edge.errors import ConversionError, field
+from edgecnn.edge.errors import ConversionError, field, why
+from edgecnn.edge.runtimes import opener_for
 
 Weights = Mapping[str, Any]
 """Weights and biases by tensor name: arrays, or tensors and variables of TensorFlow."""
 _FILTER, _BIAS = 1, 2
+# Number of images whose answers are compared with the file's, and the largest difference for answers up to 1.
+_COMPARED, _CLOSE = 3, 1e-3
 # The axis of the output channels, by operator.
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+
+
+class NotTrainable(ConversionError):
+    """A network can't be trained for integers.
+
+    Attributes:
+        reason: Why, as the end of "it can't be trained for integers, since ...".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the network can't be trained for integers, since {reason}: omit {field('qat')}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class FloatGraph:
         output: Name of the output tensor.
 
     Raises:
-        ConversionError: If an operator is not known here, or its weights are computed.
+        NotTrainable: If an operator is not known here, or its weights are computed.
     """
 
     def __init__(self, float32: bytes) -> None:
@@ -73,6 +88,7 @@ class FloatGraph:
         self._tensors = {tensor.name.decode(): tensor for tensor in graph.tensors}
         names = [tensor.name.decode() for tensor in graph.tensors]
         self.image, self.output = names[graph.inputs[0]], names[graph.outputs[0]]
+        self._shapes = {name: () if one.shape is None else tuple(map(int, one.shape)) for name, one in self._tensors.items()}
         self.operators = tuple(
             GraphOperator(
                 _kind(self._model.operatorCodes[operator.opcodeIndex]),
@@ -84,9 +100,9 @@ class FloatGraph:
         )
         unknown = dict.fromkeys(one.kind for one in self.operators if one.kind not in _KINDS)
         if unknown:
-            raise ConversionError(f"TFLite int8: training for integers does not know {', '.join(unknown)}: omit {field('qat')}")
+            raise NotTrainable(f"it has {', '.join(unknown)}")
         if any(one.filter not in self.constants for one in self.operators if one.channels is not None):
-            raise ConversionError(f"TFLite int8: a layer's weights are computed: omit {field('qat')}")
+            raise NotTrainable("a layer's weights are computed")
 
     @cached_property
     def constants(self) -> dict[str, NDArray[Any]]:
@@ -113,17 +129,23 @@ class FloatGraph:
         return last.inputs[0] if last.kind in ("SOFTMAX", "LOGISTIC") else self.output
 
     def run(self, images: Any, weights: Weights, rounded: Callable[[str, Any], Any] = lambda name, values: values) -> Any:
-        """Return every computed tensor by name.
+        """Return every computed tensor by name, (n, ...) with the whole shape that the file has for one image.
+
+        That shape may lack a batch axis, or have it in another place.
 
         Args:
             images: Model inputs (n, ...).
             weights: What takes the place of `self.weights`.
             rounded: Function of each computed tensor's name and values, and of the input's; what it returns is read by others.
         """
-        values = {**self.constants, **weights, self.image: rounded(self.image, images)}
+
+        def shaped(name: str, found: Any) -> Any:
+            return rounded(name, load_tensorflow().reshape(found, (-1, *self._shapes[name])))
+
+        values = {**self.constants, **weights, self.image: shaped(self.image, images)}
         for operator in self.operators:
             inputs = [values[name] if name else None for name in operator.inputs]
-            values[operator.output] = rounded(operator.output, _KINDS[operator.kind](operator.options, *inputs))
+            values[operator.output] = shaped(operator.output, _KINDS[operator.kind](operator.options, *inputs))
         return values
 
     def with_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
@@ -140,6 +162,22 @@ class FloatGraph:
             else:
                 self._model.buffers[tensor.buffer] = buffer
         return from_object(self._model)
+
+
+def require_same(float32: bytes, inputs: NDArray[Any]) -> None:
+    """Raise NotTrainable unless `FloatGraph` computes what the file itself does, for a few of these model inputs (n, ...).
+
+    They are run together: what mixes them up is seen.
+    """
+    network, few = FloatGraph(float32), inputs[:: max(1, len(inputs) // _COMPARED)][:_COMPARED]
+    runtime = opener_for("tflite").open_model(float32, 1)
+    expected = np.stack([np.ravel(runtime.run(one[np.newaxis])) for one in few])
+    try:
+        found = np.reshape(network.run(few, network.weights)[network.output], expected.shape)
+    except Exception as error:  # TensorFlow's and numpy's errors share no base class.
+        raise NotTrainable(f"TensorFlow can't run its graph ({why(error)})") from error
+    if (difference := np.abs(found - expected).max()) > _CLOSE * max(1.0, np.abs(expected).max()):
+        raise NotTrainable(f"TensorFlow computes something else of its graph: {difference:.2g} is the largest difference")
 
 
 def _kind(code: Any) -> str:
@@ -160,6 +198,18 @@ def _fused(options: Any, values: Any) -> Any:
     return functions[options.fusedActivationFunction](values)
 
 
+def _pictures(values: Any) -> Any:
+    """Return values (n, ..., h, w, c) as (pictures, h, w, c)."""
+    return load_tensorflow().reshape(values, (-1, *values.shape[-3:]))
+
+
+def _aligned(values: Sequence[Any]) -> list[Any]:
+    """Return values (n, ...) of one rank; constants, which are those of one image, become (1, ...)."""
+    every = [one[np.newaxis] if isinstance(one, np.ndarray) else one for one in values]
+    rank = max(len(one.shape) for one in every)
+    return [load_tensorflow().reshape(one, (-1, *[1] * (rank - len(one.shape)), *one.shape[1:])) for one in every]
+
+
 def _padding(options: Any) -> str:
     return "VALID" if options.padding else "SAME"
 
@@ -167,7 +217,7 @@ def _padding(options: Any) -> str:
 def _convolution(options: Any, images: Any, weights: Any, bias: Any = None) -> Any:
     tf = load_tensorflow()
     found = tf.nn.conv2d(
-        images,
+        _pictures(images),
         tf.transpose(weights, (1, 2, 3, 0)),
         (options.strideH, options.strideW),
         _padding(options),
@@ -180,8 +230,8 @@ def _depthwise(options: Any, images: Any, weights: Any, bias: Any = None) -> Any
     tf = load_tensorflow()
     _, height, width, _ = weights.shape
     found = tf.nn.depthwise_conv2d(
-        images,
-        tf.reshape(weights, (height, width, images.shape[3], options.depthMultiplier)),
+        _pictures(images),
+        tf.reshape(weights, (height, width, images.shape[-1], options.depthMultiplier)),
         (1, options.strideH, options.strideW, 1),
         _padding(options),
         dilations=(options.dilationHFactor, options.dilationWFactor),
@@ -191,40 +241,45 @@ def _depthwise(options: Any, images: Any, weights: Any, bias: Any = None) -> Any
 
 def _dense(options: Any, values: Any, weights: Any, bias: Any = None) -> Any:
     tf = load_tensorflow()
-    if not options.keepNumDims:
-        values = tf.reshape(values, (-1, weights.shape[1]))
-    found = tf.matmul(values, weights, transpose_b=True)
+    found = tf.matmul(tf.reshape(values, (-1, weights.shape[1])), weights, transpose_b=True)
     return _fused(options, found if bias is None else found + bias)
 
 
 def _pool(function: str, options: Any, images: Any) -> Any:
     sizes = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
-    return _fused(options, getattr(load_tensorflow().nn, function)(images, *sizes, _padding(options)))
+    return _fused(options, getattr(load_tensorflow().nn, function)(_pictures(images), *sizes, _padding(options)))
 
 
-def _arithmetic(function: str, options: Any, first: Any, second: Any) -> Any:
-    return _fused(options, getattr(load_tensorflow().math, function)(first, second))
+def _elementwise(function: str, options: Any, *values: Any) -> Any:
+    return getattr(load_tensorflow().math, function)(*_aligned(values))
 
 
-def _mean(options: Any, values: Any, axes: NDArray[np.int32]) -> Any:
-    return load_tensorflow().reduce_mean(values, tuple(axes.ravel().tolist()), keepdims=bool(options.keepDims))
+def _arithmetic(function: str, options: Any, *values: Any) -> Any:
+    return _fused(options, _elementwise(function, options, *values))
 
 
-def _reshape(options: Any, values: Any, shape: NDArray[np.int32] | None = None) -> Any:
-    sizes = options.newShape if shape is None else shape
-    return load_tensorflow().reshape(values, (-1, *(int(size) for size in sizes[1:])))
+def _reduced(function: str, options: Any, values: Any, axes: NDArray[np.int32]) -> Any:
+    of_one_image = len(values.shape) - 1
+    places = tuple(axis % of_one_image + 1 for axis in axes.ravel().tolist())
+    return getattr(load_tensorflow(), function)(values, places)
 
 
-def _squeeze(options: Any, values: Any) -> Any:
-    return load_tensorflow().squeeze(values, [int(axis) for axis in options.squeezeDims])
+def _same(options: Any, values: Any, *shape: Any) -> Any:
+    return values  # `run` gives every tensor its shape.
 
 
 def _pad(options: Any, values: Any, sizes: NDArray[np.int32], filling: Any = None) -> Any:
-    return load_tensorflow().pad(values, sizes, constant_values=0 if filling is None else float(np.ravel(filling)[0]))
+    constant = 0 if filling is None else float(np.ravel(filling)[0])
+    return load_tensorflow().pad(values, [[0, 0], *sizes.tolist()], constant_values=constant)
 
 
 def _joined(options: Any, *values: Any) -> Any:
-    return _fused(options, load_tensorflow().concat(values, options.axis))
+    axis = options.axis % (len(values[0].shape) - 1) + 1
+    return _fused(options, load_tensorflow().concat(values, axis))
+
+
+def _transposed(options: Any, values: Any, order: NDArray[np.int32]) -> Any:
+    return load_tensorflow().transpose(values, [0, *(order.ravel() + 1).tolist()])
 
 
 def _hard_swish(options: Any, values: Any) -> Any:
@@ -237,21 +292,31 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
     "FULLY_CONNECTED": _dense,
     "MAX_POOL_2D": partial(_pool, "max_pool2d"),
     "AVERAGE_POOL_2D": partial(_pool, "avg_pool2d"),
-    "MEAN": _mean,
+    "MEAN": partial(_reduced, "reduce_mean"),
+    "REDUCE_MAX": partial(_reduced, "reduce_max"),
     "ADD": partial(_arithmetic, "add"),
     "SUB": partial(_arithmetic, "subtract"),
     "MUL": partial(_arithmetic, "multiply"),
-    "RESHAPE": _reshape,
-    "SQUEEZE": _squeeze,
+    "MAXIMUM": partial(_elementwise, "maximum"),
+    "MINIMUM": partial(_elementwise, "minimum"),
+    "SQUARED_DIFFERENCE": partial(_elementwise, "squared_difference"),
+    "NEG": partial(_elementwise, "negative"),
+    "RSQRT": partial(_elementwise, "rsqrt"),
+    "RESHAPE": _same,
+    "SQUEEZE": _same,
+    "EXPAND_DIMS": _same,
+    "TRANSPOSE": _transposed,
     "PAD": _pad,
     "PADV2": _pad,
     "CONCATENATION": _joined,
     "RELU": lambda options, values: load_tensorflow().nn.relu(values),
     "RELU6": lambda options, values: load_tensorflow().nn.relu6(values),
     "LEAKY_RELU": lambda options, values: load_tensorflow().nn.leaky_relu(values, options.alpha),
+    "ELU": lambda options, values: load_tensorflow().nn.elu(values),
+    "GELU": lambda options, values: load_tensorflow().nn.gelu(values, options.approximate),
     "HARD_SWISH": _hard_swish,
     "LOGISTIC": lambda options, values: load_tensorflow().nn.sigmoid(values),
     "TANH": lambda options, values: load_tensorflow().nn.tanh(values),
     "SOFTMAX": lambda options, values: load_tensorflow().nn.softmax(values * options.beta),
 }
-"""What each operator computes, of its options and inputs (n, ...), as in the format's reference kernels."""
+"""What each operator computes, of its options, inputs (n, ...) and constants, as in the format's reference kernels."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.convert.export.config import choices
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.qat.graph import FloatGraph
@@ -21,7 +22,6 @@ _HALF_AWAY = {"AVERAGE_POOL_2D"}
 # Peak learning rates of Adam (Kingma and Ba, 2015), which fall to zero along a cosine: of weights, and of the logarithms of the
 # ranges' ends.
 _WEIGHTS_RATE, _RANGES_RATE = 2e-4, 5e-2
-_FROZEN_SHARE = 3
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,15 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
     what the file computes.
 
     Raises:
-        ConversionError: If the file has an operator that can't be trained, or can't be quantized.
+        NotTrainable: If the file has an operator that can't be trained.
+        ConversionError: If it can't be quantized.
     """
     network = IntegerNetwork(float32, ranges, _steps(float32, ranges, precision), precision)
     steps = lessons.epochs * lessons.batches
     schedules = load_keras().optimizers.schedules
     optimizers = [load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATE, _RANGES_RATE)]
     network.build(optimizers)
-    frozen_from = lessons.epochs - max(1, lessons.epochs // _FROZEN_SHARE) + 1
+    frozen_from = lessons.epochs - choices(lessons.epochs) + 1
     best, kept = np.inf, None
     for epoch in range(1, lessons.epochs + 1):
         frozen, total = epoch >= frozen_from, 0.0
@@ -83,6 +84,11 @@ def _steps(float32: bytes, ranges: Ranges, precision: str) -> Mapping[str, tuple
 def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[NDArray[Any]]]) -> float:
     losses = [(float(network.loss_of(inputs)), len(inputs)) for inputs in batches()]
     return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+
+
+def _flat(values: Any) -> Any:
+    """Return values (n, ...) as (n, values of one image)."""
+    return load_tensorflow().reshape(values, (-1, int(np.prod(values.shape[1:]))))
 
 
 def _leaders(graph: FloatGraph, steps: Mapping[str, tuple[float, int]]) -> dict[str, str]:
@@ -134,7 +140,7 @@ class IntegerNetwork:
         # A batch of another size, as the last one, is traced once more. No branch depends on a tensor.
         traced = partial(tf.function, reduce_retracing=True, autograph=False)
         self.train = traced(self._train_on)
-        self.forward = traced(lambda images: self._run(images, True)[self.graph.output])
+        self.forward = traced(lambda images: _flat(self._run(images, True)[self.graph.output]))
         self.loss_of = traced(lambda images: self._loss(images, True))
 
     def build(self, optimizers: Sequence[Any]) -> None:
@@ -196,7 +202,7 @@ class IntegerNetwork:
         expected, found = (
             # One score is that of the second of two classes.
             tf.nn.log_softmax(one if one.shape[1] > 1 else tf.concat([tf.zeros_like(one), one], axis=1))
-            for one in (self.graph.run(images, self._teacher)[scores], self._run(images, frozen)[scores])
+            for one in map(_flat, (self.graph.run(images, self._teacher)[scores], self._run(images, frozen)[scores]))
         )
         return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
-from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, Weights
-from edgecnn.edge.errors import ConversionError, field
+from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, NotTrainable, Weights
 
 # Converters fold normalisation in another order of float32 operations.
 _CLOSE = 1e-3
@@ -28,7 +27,7 @@ def with_learnt_weights(onnx_file: bytes, network: FloatGraph, learnt: Weights) 
         learnt: The weights and biases after it.
 
     Raises:
-        ConversionError: If a layer of one file is not found in the other.
+        NotTrainable: If a layer of one file is not found in the other.
     """
     import onnx
 
@@ -109,7 +108,5 @@ def _close(first: NDArray[Any], second: NDArray[Any]) -> bool:
     return bool(np.allclose(first, second, rtol=0, atol=_CLOSE * max(1e-6, float(np.abs(first).max(initial=0)))))
 
 
-def _unlike(reason: str) -> ConversionError:
-    return ConversionError(
-        f"ONNX int8: the file is not built like the .tflite file that was trained ({reason}): omit {field('qat')}"
-    )
+def _unlike(reason: str) -> NotTrainable:
+    return NotTrainable(f"its .onnx file is not built like its .tflite file ({reason})")

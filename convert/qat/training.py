@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import Learnt, Ranges
+from edgecnn.convert.qat.graph import require_same
 from edgecnn.convert.qat.learn import Lessons, learn
 from edgecnn.convert.training.fit.augmentation import varied
 from edgecnn.convert.training.fit.readers import Batch, BatchReader, open_readers
@@ -20,7 +21,7 @@ _BATCH_SIZE = 64
 _SEED = 0
 
 
-def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges, precision: str) -> Learnt:
+def train_for_integers(job: ExportJob, float32: bytes, inputs: NDArray[Any], ranges: Ranges, precision: str) -> Learnt:
     """Train a float32 .tflite file for `job.config.qat` epochs.
 
     The images are those of the job's dataset; its validation images choose the epoch, the last one is kept without them. The
@@ -29,13 +30,15 @@ def train_for_integers(job: ExportJob, float32: bytes, ranges: Ranges, precision
     Args:
         job: The export.
         float32: The trusted file, which takes one image at a time.
+        inputs: Model inputs (n, ...) for which what is trained must compute what the file does.
         ranges: Calibrated range of each of its activations.
         precision: One of `TRAINED`.
 
     Raises:
-        ConversionError: If an operator of the file can't be trained.
+        NotTrainable: If an operator of the file can't be trained, or TensorFlow computes something else of its graph.
         ArtifactError: If an image can't be read.
     """
+    require_same(float32, inputs)
     train, val, epochs = job.dataset.train, job.dataset.val, job.config.qat or 0
     total = -(-len(train.labels) // _BATCH_SIZE)
 

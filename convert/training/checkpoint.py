@@ -212,7 +212,7 @@ def _require_same_images(folder: Path, checkpoint: Checkpoint, dataset: DatasetR
     measured = _result(folder, checkpoint)
     if made.train_sha256 != dataset.train_sha256 or (measured and measured.dataset.test_sha256 != dataset.test_sha256):
         raise OtherRun(f"{folder} was trained on other images ({made.name})", _ANEW)
-    if made.validation != dataset.validation:
+    if made.validation and dataset.validation and made.validation.val_sha256 != dataset.validation.val_sha256:
         raise OtherRun(f"{folder} was validated on other images ({made.name})", _ANEW)
 
 

@@ -24,12 +24,13 @@ from edgecnn.convert.training.records import Checkpoint, TrainingRun, TrainResul
 from edgecnn.convert.training.trained_model import FinishedFit, write_trained_model
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelImages
+from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, recorded_training
 from edgecnn.edge.data.splits import FileSplit, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, refusal
 from edgecnn.edge.files import read_bytes, require_writable
 from edgecnn.edge.formats import format_of, is_exported
-from edgecnn.edge.manifest import DatasetRecord, Manifest
+from edgecnn.edge.manifest import DatasetRecord, Manifest, Validation
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
 from edgecnn.edge.model.layout import image_layout
 from edgecnn.edge.model_file import read_model
@@ -218,16 +219,12 @@ def _prepared(
     if isinstance(data, Dataset):
         dataset = data
     elif known and config.model:
-        dataset = _images_of_model(known, data, images, progress)
+        dataset = images_of_model(known, data, images, progress)
     else:
         dataset = load_dataset(data, validated(data, images), progress=progress)
     if known:
-        before = known.dataset
-        if (before.source, before.name) != (dataset.source, dataset.name):
-            with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
-                dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
-        _require_unlearnt(config.model or str(config.transfer), before, dataset.record(), progress)
-    dataset = perhaps_learnt(dataset, config, known)
+        dataset = with_learnt(dataset, config.model or str(config.transfer), known, progress)
+    dataset = perhaps_learnt(dataset, config)
     return dataset, fitted_interface(said or Interface(SCHEMES["unit"]), dataset)
 
 
@@ -237,57 +234,93 @@ def _manifest_of(config: TrainConfig) -> Manifest | None:
     return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
 
 
-def perhaps_learnt(dataset: Dataset, config: TrainConfig, known: Manifest | None = None) -> Dataset:
-    """Return images as those of a training: what was drawn from a folder may be what weights from elsewhere have learnt."""
-    drawn = dataset.split_off is not None and dataset.split_off.test_share < 1
-    return replace(dataset, may_be_learnt=True) if drawn and _began_elsewhere(config, known) else dataset
+def perhaps_learnt(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """Return images as those of a training that may begin with weights of which nobody knows what they have learnt.
 
-
-def _began_elsewhere(config: TrainConfig, known: Manifest | None) -> bool:
-    """Return whether training begins with weights in a file of which nobody knows what images they were trained on."""
-    if known:
-        return known.dataset.may_be_learnt or not known.provenance.train_config
+    Images of which it is known already stay as they are.
+    """
     named = None if config.backbone else config.start
-    return config.weights is not None or (named is not None and format_of(Path(named)) is not None)
+    began_elsewhere = config.weights is not None or (named is not None and format_of(Path(named)) is not None)
+    return _doubtful(dataset) if began_elsewhere and dataset.may_be_learnt is None else dataset
 
 
-def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord, progress: Progress) -> None:
-    """Raise if test images were drawn from pictures that a model may have learnt; say so of validation images."""
-    if (before.source, before.name) != (now.source, now.name):
-        return
+def _doubtful(dataset: Dataset) -> Dataset:
+    """Return images of which those that were drawn may be what weights from elsewhere have learnt."""
+    drawn, val = dataset.split_off is not None and dataset.split_off.test_share < 1, dataset.val_share is not None
+    return replace(dataset, may_be_learnt=drawn, val_may_be_learnt=dataset.val_may_be_learnt or val)
+
+
+def with_learnt(dataset: Dataset, model: str, known: Manifest, progress: Progress) -> Dataset:
+    """Return the images on which a model with a manifest is trained further, with what it may have learnt of them before.
+
+    Messages call it `model`.
+
+    Raises:
+        ConfigError: If test images were drawn from pictures that it may have learnt.
+    """
+    before = known.dataset
+    if (before.source, before.name) != (dataset.source, dataset.name):
+        with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
+            dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
+    now = dataset.record()
+    _require_unlearnt(model, before, now)
+    if now.validation and _has_learnt_some(dataset, before, now, now.validation):
+        progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
+        dataset = replace(dataset, val_may_be_learnt=True)
+    is_known = known.provenance.train_config and not before.may_be_learnt
+    return replace(dataset, may_be_learnt=False) if is_known else _doubtful(dataset)
+
+
+def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord) -> None:
+    """Raise if test images were drawn from pictures that a model may have learnt."""
     # Images of another size have another hash, although they may be drawn alike.
     resized, drawn_alike = before.fitted != now.fitted, before.split_off == now.split_off
     others = before.train_sha256 != now.train_sha256 and before.test_sha256 != now.test_sha256
-    if now.split_off and others and not (drawn_alike and resized):
-        first = before.split_off
-        if first is None:
-            fix = f"{now.source} had a test/ before: restore it"
-        elif drawn_alike:
-            fix = (
-                f"{now.source} or the order of its classes has changed, so keep the earlier test images in a test/, the others "
-                "in a train/"
-            )
-        else:
-            fix = (
-                f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
-            )
-        raise ConfigError(f"{model} may have learnt some of these test images, which were drawn again: {fix}")
-    was, drawn = before.validation, now.validation
-    if drawn is None or drawn.val_share is None or drawn == was:
+    is_same_folder = (before.source, before.name) == (now.source, now.name)
+    if not is_same_folder or not now.split_off or not others or (drawn_alike and resized):
         return
-    if not (resized and was and (was.val_share, was.val_seed) == (drawn.val_share, drawn.val_seed)):
-        progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
+    first = before.split_off
+    if first is None:
+        fix = f"{now.source} had a test/ before: restore it"
+    elif drawn_alike:
+        fix = (
+            f"{now.source} or the order of its classes has changed, so keep the earlier test images in a test/, the others in "
+            "a train/"
+        )
+    else:
+        fix = f"draw as before, with {field('test_share')}={first.test_share:g} and {field('split_seed')}={first.split_seed}"
+    raise ConfigError(f"{model} may have learnt some of these test images, which were drawn again: {fix}")
 
 
-def _images_of_model(known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress) -> Dataset:
-    """Return images for a model that continues with its classes, in its order: its own images, or those of `data`."""
+def _has_learnt_some(dataset: Dataset, before: DatasetRecord, now: DatasetRecord, drawn: Validation) -> bool:
+    """Return whether a model may have been trained on some of the validation images before, as far as can be known."""
+    was, is_same_folder = before.validation, (before.source, before.name) == (now.source, now.name)
+    if was and (was.val_may_be_learnt or was.val_sha256 == drawn.val_sha256):
+        return was.val_may_be_learnt
+    if before.train_sha256 == now.train_sha256:
+        return False
+    if not is_same_folder:
+        return dataset.val is None or dataset.earlier is None or bool(learnt_images(dataset.earlier, dataset.val))
+    # Images of another size have another hash, although they may be drawn alike.
+    alike = was is not None and (was.val_share, was.val_seed) == (drawn.val_share, drawn.val_seed)
+    return not (alike and drawn.val_share is not None and before.fitted != now.fitted)
+
+
+def images_of_model(
+    known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress, needed: bool = False
+) -> Dataset:
+    """Return images for a model that continues with its classes, in its order: its own images, or those of `data`.
+
+    Validation images are drawn as before; if they are `needed`, in any case.
+    """
     record, rule = known.dataset, known.preprocessing
     model = recorded_model(record, known.class_names)
     if model is None:
         with suppress(ArtifactError):  # Of any size.
             shape = image_layout(known.source().input, known.source().path).shape
             model = ModelImages(shape, rule.fit, "any", known.class_names)
-    return load_dataset(*recorded_source(record, data, images), model, progress)
+    place, options = recorded_source(record, data, images)
+    return load_dataset(place, validated(place, options, needed=True) if needed else options, model, progress)
 
 
 def fitted_interface(interface: Interface, dataset: Dataset) -> Interface:

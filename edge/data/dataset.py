@@ -59,7 +59,9 @@ class Dataset:
         unread: Pictures in its folder that are not among its images, since edgecnn does not read their kind.
         sized: Size that was chosen for image files, and why, as text; empty if it was stated, or is their own.
         earlier: Other images that the model has been trained on before; None if there are none, or they are not here.
-        may_be_learnt: As in `edgecnn.edge.manifest.DatasetRecord`, for a model whose training begins with a file.
+        may_be_learnt: As in `edgecnn.edge.manifest.DatasetRecord`, for a model whose training begins with a file; None if
+            that is not known yet.
+        val_may_be_learnt: As in `edgecnn.edge.manifest.Validation`.
     """
 
     name: str
@@ -75,7 +77,8 @@ class Dataset:
     unread: tuple[str, ...] = ()
     sized: str = ""
     earlier: Split | None = None
-    may_be_learnt: bool = False
+    may_be_learnt: bool | None = None
+    val_may_be_learnt: bool = False
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe().splitlines()[0]}>"
@@ -107,9 +110,9 @@ class Dataset:
             self.test.sha256,
             Fitted(self.train.shape, self.fit) if self.fit else None,
             self.split_off,
-            Validation(self.val.sha256, self.val_share, self.val_seed) if self.val else None,
+            Validation(self.val.sha256, self.val_share, self.val_seed, self.val_may_be_learnt) if self.val else None,
             self.learnt,
-            self.may_be_learnt,
+            bool(self.may_be_learnt),
             listed_names(self.test),
         )
 

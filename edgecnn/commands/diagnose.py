@@ -87,4 +87,5 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
     if save:
         save_diagnosis(Path(save), found, title)
         progress.say(f"wrote {save}")
-    return replace(found, quantized=str(models.named), float32=beside.name)
+    trained = bool(quantized.artifact and quantized.artifact.qat and quantized.artifact.qat.taken)
+    return replace(found, trained=trained, quantized=str(models.named), float32=beside.name)

@@ -99,7 +99,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
 
     Args:
         data: Training, validation and test images: a `Dataset`, or an argument of `edgecnn.load_dataset`. A share of the
-            training images becomes validation images, if there are none.
+            training images becomes validation images, if there are none. Default: MNIST, or those in the manifest of `model`.
         command: Command that the result gives to repeat it.
 
     Returns:
@@ -123,6 +123,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
     from edgecnn.convert.training.choices import validated
+    from edgecnn.convert.training.train import images_of_model, with_learnt
     from edgecnn.edge.data.dataset import Dataset, load_dataset, smaller_sizes
     from edgecnn.edge.model.interface import interface_of
     from edgecnn.workflows.fit import fitted
@@ -137,15 +138,21 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('ray')}: cuts into {field('model')} follow one another, and are trained here: omit it")
     transfers = _transferred(config, (transfer,) if isinstance(transfer, str) else tuple(transfer))
     with kernels_to_train():
-        dataset = (
-            data if isinstance(data, Dataset) else load_dataset(data, validated(data, images, needed=True), progress=progress)
-        )
-        if dataset.val is None:
-            raise needs_validation("minutes", dataset)
         exporting, taken = ExportConfig((model_format,), ("int8",)), as_interface(interface, images.fit or "letterbox")
         source = None if model is None else read_source(Path(model), (), progress.say)
         if source:
             taken = interface_of(source, taken)
+        known = source.manifest if source else None
+        if isinstance(data, Dataset):
+            dataset = data
+        elif known:
+            dataset = images_of_model(known, data, images, progress, needed=True)
+        else:
+            dataset = load_dataset(data, validated(data, images, needed=True), progress=progress)
+        if dataset.val is None:
+            raise needs_validation("minutes", dataset)
+        if known:
+            dataset = with_learnt(dataset, str(model), known, progress)
         work = network_work(dataset, exporting, tune, Path(out), taken, progress, device)
         is_stated = isinstance(data, Dataset) or images.size or config.teacher  # A teacher takes images of one size.
         sizes = () if is_stated else smaller_sizes(dataset)

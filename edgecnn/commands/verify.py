@@ -81,7 +81,8 @@ def verify(
     signer = _signer(target, Path(allowed_signers)) if allowed_signers else None
     with opened(target) as models:
         if models.bundle and not reference and not data:
-            usage = Usage(trust=trust, signature=signature, threads=threads)
+            images.require_none(str(models.named))  # Its pictures are its own.
+            usage = Usage(images=images, interface=interface, trust=trust, signature=signature, threads=threads)
             return replace(checked_bundle(models, usage, tolerance, progress), signer=signer)
         usage = Usage(data, images, interface, trust, signature, threads)
         result = verified(models, Path(reference) if reference else None, usage, tolerance, progress)

@@ -124,7 +124,7 @@ def for_integers(job: FitJob, trainings: Sequence[Begun]) -> list[Begun]:
     if not epochs:
         job.work.progress.say(f"There is no time to train for integers, which takes {seconds:.0f} s for an epoch")
     exporting = replace(job.work.exporting, qat=epochs or None)
-    return [(replace(work, exporting=exporting), training) for work, training in trainings]
+    return [(replace(work, exporting=exporting, or_plain=True), training) for work, training in trainings]
 
 
 def _candidates(job: FitJob) -> list[PlannedNetwork]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
 from edgecnn.convert.export.config import ExportConfig, Gain, Tuning
+from edgecnn.convert.export.converters import of_batches
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
+from edgecnn.convert.qat.graph import FloatGraph, NotTrainable
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.training.checkpoint import begun, is_finished
 from edgecnn.convert.training.choices import Reasons
 from edgecnn.convert.training.config import TrainConfig
@@ -44,6 +47,8 @@ from edgecnn.edge.result import Progress
 from edgecnn.workflows.export import SHOWN_GAIN, is_a_guess
 
 _UNIT = Interface(SCHEMES["unit"])
+# What a sweep calls the arguments of a training.
+_ARGUMENTS: Mapping[str, str] = {"model": "networks", "weights": "transfer"}
 
 
 class Training(NamedTuple):
@@ -67,6 +72,7 @@ class NetworkWork:
         progress: Receives the progress.
         chosen: Why what was left open was chosen so, as in `TrainResult`, by the networks' names.
         train_ahead: Trains several networks elsewhere, so that they are found trained; None to train one after another here.
+        or_plain: Whether a network that can't be trained for integers is exported without; else that is an error.
         size: Size of the images as part of a network's name, `size=64x64`, where several are tried; empty where one is.
     """
 
@@ -79,6 +85,7 @@ class NetworkWork:
     chosen: Mapping[str, Reasons] = dataclasses.field(default_factory=dict)
     train_ahead: Callable[["NetworkWork", Sequence[Training]], None] | None = None
     size: str = ""
+    or_plain: bool = False
 
     @property
     def plain(self) -> str:
@@ -215,13 +222,17 @@ class NetworkWork:
         """Build each network of your own, and raise if it can't be trained: the last one might be found out after hours.
 
         Raises:
+            NotTrainable: If that is so for integers.
             ArtifactError: If a model does not have one input and one output, or could not be loaded again.
             ConfigError: If a function fails, or its model does not fit the images.
         """
         own, shape, classes = [config for config in configs if config.model], self.dataset.train.shape, self.dataset.class_names
         for place, config in enumerate(own):
             self.progress.step(place, len(own), "building the networks")
-            open_fitting(new_model(config, shape, len(classes), ()), config, shape, len(classes), module_of(config))
+            built = open_fitting(new_model(config, shape, len(classes), ()), config, shape, len(classes), module_of(config))
+            if self.exporting.qat:
+                model, takes, _ = of_batches(built)
+                FloatGraph(to_tflite(model, "float32", takes, built.input_spec.dtype))
 
     def is_trained(self, config: TrainConfig, folder: Path) -> bool:
         """Return whether a network is in a folder, trained.
@@ -254,23 +265,37 @@ class NetworkWork:
         say = self.progress.say if self.tuning else lambda text: None
         trust = module_of(config)
         dataset = perhaps_learnt(self.dataset, config)
-        export = partial(export_model, folder / MODEL_NAME, dataset, self.exporting, trust=trust, on_step=say)
+        export = partial(export_model, folder / MODEL_NAME, dataset, trust=trust, on_step=say)
         # The images that choose among the networks, or among their files.
         gain = Gain("validation", _is_more) if self.dataset.val else SHOWN_GAIN
         export = partial(export, is_a_guess=is_a_guess, gain=gain, on_batch=self.progress.step)
         try:
-            export(tuning=self.tuning)
+            self._exported(partial(export, tuning=self.tuning), said)
         except UnfitReference:
             self.progress.say(f"{said}: not tuned, since not even the float Keras model would pass on these test images")
-            if not self._has(folder, self.plain):
-                export()
+            if not self._has_plain(folder):
+                self._exported(export, said)
+
+    def _exported(self, export: Callable[..., Manifest], said: str) -> None:
+        """Export; what can't be trained for integers is exported without if that is allowed."""
+        try:
+            export(config=self.exporting)
+        except NotTrainable as error:
+            if not self.or_plain:
+                raise
+            self.progress.say(f"{said}: exported without training for integers, since {error.reason}")
+            export(config=replace(self.exporting, qat=None))
 
     def _is_exported(self, folder: Path) -> bool:
-        """Return whether the file was exported, with as many epochs for integers as now."""
-        if not (self._tuned(folder) if self.tuning else self._has(folder, self.plain)):
+        """Return whether what is asked for was exported."""
+        return self._has_plain(folder) and (self.tuning is None or self._tuned(folder) is not None)
+
+    def _has_plain(self, folder: Path) -> bool:
+        """Return whether the plain file was exported, with as many epochs for integers as now, and no layer in float."""
+        if not self._has(folder, self.plain):
             return False
-        qat = self.qat(folder)
-        return (qat.epochs if qat else None) == self.exporting.qat
+        artifact, qat = Manifest.load(folder).artifact(self.plain), self.qat(folder)
+        return artifact is not None and artifact.mended is None and (qat.epochs if qat else None) == self.exporting.qat
 
     def qat(self, folder: Path) -> Qat | None:
         """Return what training for integers gained for a network's plain file; None if that was not asked for."""
@@ -331,7 +356,7 @@ def ahead(trainings: list[Begun]) -> list[Begun]:
 
 
 @contextmanager
-def errors_of_a_sweep() -> Iterator[None]:
+def errors_of_a_sweep(renamed: Mapping[str, str] = _ARGUMENTS) -> Iterator[None]:
     """Have errors of a training name a sweep's argument, and what helps there: it continues by itself."""
     try:
         yield
@@ -340,7 +365,7 @@ def errors_of_a_sweep() -> Iterator[None]:
     except DecoderLost as error:
         raise DecoderLost(error.how, "sweep again") from error
     except EdgeCnnError as error:
-        error.renamed |= {"model": "networks", "weights": "transfer"}
+        error.renamed |= renamed
         raise
 
 

@@ -19,7 +19,7 @@ from edgecnn.convert.keras.runtime import KerasRuntime, load_file
 from edgecnn.convert.training.model.channels import channels_of, importance, without
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.records import TrainResult
-from edgecnn.edge.errors import ConfigError, field
+from edgecnn.edge.errors import ConfigError, GateFailed, field
 from edgecnn.edge.files import libraries_folder, read_bytes, write_bytes
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_NAME
@@ -56,7 +56,7 @@ class _Round(NamedTuple):
 def pruned(job: FitJob, source: ModelFile) -> Fit:
     """Cut channels out of the model `source`, whose interface is that of `job.work`. Errors are those of `edgecnn.fit`."""
     work, load = job.work, partial(load_file, source)
-    with errors_of_a_sweep():
+    with errors_of_a_sweep({}):  # What is named here is the model.
         (first,) = kept_costs(job, {source.path.name: load}, work.folder / _COSTS, source.sha256)
         if job.is_within(first):
             raise ConfigError(f"{field('model')}={source.path} is within the limits already: export it, or allow less")
@@ -111,12 +111,21 @@ def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
 
 
 def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
-    """Return the Keras model without channels that lose little for what they save: it is expected to reach the goal."""
+    """Return the Keras model without channels that lose little for what they save: it is expected to reach the goal.
+
+    Raises:
+        GateFailed: If it is beyond the limits, and has no channel left to cut.
+    """
     model = load_file(source)
     channels = channels_of(model)
     worth = importance(model, channels, _gradients(job, source, model))
     ordered = {name: ids[np.argsort(worth[ids], kind="stable")] for name, ids in channels.groups.items()}
     removed = {name: max(1, round(_SHARE * len(ids))) for name, ids in ordered.items() if len(ids) > _LEAST}
+    if not (removed or job.is_within(cost)):
+        limit = "max_size_kib" if not job.is_small(cost) else next(iter(job.limits))
+        raise GateFailed(
+            f"{field(limit)}: {source.path} is beyond it, and no layer has more than {_LEAST} channels to cut: allow more"
+        )
     variants = {name: partial(without, model, channels, ordered[name][:count]) for name, count in removed.items()}
     now, *others = costs(job, {cost.name: lambda: model, **variants}, (cost.precision,))
     begun = (now.steady, float(now.size_bytes))
@@ -132,7 +141,8 @@ def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
     counts = _counts({name: worth[ids] for name, ids in ordered.items() if name in saved}, saved, begun, wanted)
     said = ", ".join(f"{name} {len(ordered[name])} -> {len(ordered[name]) - count}" for name, count in counts.items() if count)
     job.work.progress.say(f"Channels: {said or 'none is cut'}")
-    return without(model, channels, np.concatenate([ordered[name][:count] for name, count in counts.items()]))
+    cut = [channel for name, count in counts.items() for channel in ordered[name][:count]]
+    return without(model, channels, np.array(cut, np.int64))
 
 
 def _counts(

@@ -305,7 +305,10 @@ class _SentDataset(Dataset):
     def record(self) -> DatasetRecord:
         """See `Dataset`."""
         assert self.known  # noqa: S101  # A dataclass wants a default here.
-        return replace(self.known, may_be_learnt=self.may_be_learnt or self.known.may_be_learnt)
+        known, val = self.known, self.known.validation
+        if val:
+            val = replace(val, val_may_be_learnt=val.val_may_be_learnt or self.val_may_be_learnt)
+        return replace(known, validation=val, may_be_learnt=known.may_be_learnt or bool(self.may_be_learnt))
 
 
 def _in_memory(dataset: Dataset) -> _SentDataset:

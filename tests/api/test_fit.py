@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -133,7 +134,7 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
     before, limit = (exported / "int8.tflite").stat().st_size, 0.8 * (exported / "int8.tflite").stat().st_size / 1024
     budget, images = ec.Budget(max_drop_points=None, max_size_kib=limit), ec.FolderOptions(val_share=0.2)
     options: Any = {"minutes": 0.1, "allow": ("noise",), "images": images, "model": exported / "model.keras"}
-    fit = ec.fit(idx_folder, budget, tmp_path / "out", **options)
+    fit = ec.fit(None, budget, tmp_path / "out", **options)  # The model's own images.
     first, *rounds = fit.networks
     assert not first.is_within
     assert abs(first.cost.size_bytes - before) < 0.1 * before  # Without a description and thresholds.
@@ -141,11 +142,29 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
     assert rounds[-1].cost.parameters < first.cost.parameters
     assert fit.chosen is not None
     assert (tmp_path / "out" / fit.chosen).stat().st_size <= limit * 1024
+    record = Manifest.load((tmp_path / "out" / fit.chosen).parent).dataset
+    assert record.source == str(idx_folder)
+    assert record.validation
+    assert record.validation.val_may_be_learnt  # The model was trained on all of its training images.
     cut = (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns
     assert ec.fit(idx_folder, budget, tmp_path / "out", **options).networks == fit.networks
     assert (tmp_path / "out" / "cuts" / "1.keras").stat().st_mtime_ns == cut
     with pytest.raises(ConfigError, match=r"cuts has cuts into another model, .*: name another folder with out"):
         ec.fit(idx_folder, replace(budget, max_size_kib=limit / 2), tmp_path / "out", **options)
+
+
+def test_a_model_with_nothing_left_to_cut_fails_by_its_limit_and_errors_name_the_model(
+    idx_folder: Path, tmp_path: Path, terminal: Any
+) -> None:
+    layers = [keras.Input((12, 12, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    path = tmp_path / "theirs.keras"
+    keras.Sequential(layers).save(path)
+    typed = ("fit", "--data", idx_folder, "--out", tmp_path / "out", "--preprocess", "unit", "--model", path, *_COMMAND)
+    line = terminal.fails(3, *typed, "--max-size-kib", "0.5")
+    assert "--max-size-kib" in line
+    assert "theirs.keras" in line
+    line = terminal.fails(2, *typed, "--max-size-kib", "500")
+    assert f"--model {path} is within the limits" in line
 
 
 def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file_takes_their_size(

@@ -114,6 +114,28 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     assert folder.manifest.dataset.learnt == tuple(range(7))
 
 
+@pytest.mark.parametrize(("drawn_from", "learnt"), [("all", True), ("other seed", True), ("same draw", False), ("new", False)])
+def test_validation_images_that_a_model_learnt_before_it_was_trained_further_set_no_threshold(
+    drawn_from: str, learnt: bool, copied: Path, tmp_path: Path
+) -> None:
+    before, now = ec.FolderOptions(val_share=0.2), ec.FolderOptions(val_share=0.2, split_seed=5 if "seed" in drawn_from else 0)
+    data = copied / "images.npz"
+    ec.train(data, tmp_path / "first", config=SMALL, images=ec.FolderOptions(val_share=0) if drawn_from == "all" else before)
+    if drawn_from == "new":
+        parts = dict(np.load(data))
+        data = tmp_path / "others.npz"
+        np.savez(data, **parts | {"x_train": 255 - parts["x_train"]})
+    trained = ec.train(data, tmp_path / "on", config=replace(CONFIG, model=str(tmp_path / "first" / "model.keras")), images=now)
+    assert trained.dataset.validation
+    assert trained.dataset.validation.val_may_be_learnt == learnt
+    # Further training on the same images does not make it unknown.
+    model = str(tmp_path / "on" / "model.keras")
+    with pytest.raises(ec.ConfigError if learnt else ec.GateFailed, match="may have learned these" if learnt else "can't show"):
+        ec.export(model, formats=["tflite"], precisions=["float32"], max_error=1)
+    again = ec.train(data, tmp_path / "again", config=replace(CONFIG, model=model), images=now)
+    assert again.dataset.validation == trained.dataset.validation
+
+
 DOUBT = ("was trained elsewhere", " test/ folder", "test_list=FILE", "test_share=1", "fitted by letterbox")
 
 
@@ -122,6 +144,9 @@ def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test
     named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
     folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=options(), **named)
     brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
+    asked = named | {"out": tmp_path / "other", "images": options(val_share=0.5), "max_error": 90}
+    with pytest.raises(ec.ConfigError, match="may have learned these validation images"):
+        ec.export(tmp_path / "own.keras", pets / "photos", **asked)
     report = ec.bench(tmp_path / "out", runtime="tflite", options=brief, allow=["noise"])
     elsewhere = tmp_path / "own.tflite"
     shutil.copy(tmp_path / "out" / "float32.tflite", elsewhere)

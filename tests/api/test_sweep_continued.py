@@ -3,24 +3,40 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import edgecnn as ec
-from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.export.config import ExportConfig, Tuning
+from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.qat import graph
+from edgecnn.convert.qat.graph import NotTrainable
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.records import DecoderLost
-from edgecnn.edge.export_records import Settings
+from edgecnn.edge.export_records import Mended, Settings
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.result import SILENT
+from edgecnn.edge.result import SILENT, Silent
+from edgecnn.workflows.fit import for_integers
 from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep
 from edgecnn.workflows.sweep import _with_reasons
+from tests.convert.export.conftest import Invented, few_floats
 from tests.drawings import blank_split
 
 CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
+
+
+class Said(Silent):
+    """Progress that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +64,10 @@ def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, tr
 
 
 def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(images: ec.Dataset, tmp_path: Path) -> None:
-    said: list[str] = []
-
-    class Said:
-        say = said.append
-
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
+    progress = Said()
+    said = progress.lines
     many = replace(images, train=blank_split(counts=(9000, 9000)))
-    here = replace(work(many, tmp_path), progress=Said())
+    here = replace(work(many, tmp_path), progress=progress)
     networks: tuple[Any, ...] = ("cnn", "strided", "residual")
     planned = [ec.TrainConfig(network=name, filters=(2, 2, 2), augment="none", class_weights="none") for name in networks]
     configs = [resolved(item, many.train) for item in planned]
@@ -80,23 +90,72 @@ def test_a_file_is_exported_again_only_if_it_was_trained_otherwise_for_its_integ
     images: ec.Dataset, trained: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained / NAME, tmp_path / NAME)
-    said: list[str] = []
-
-    class Said:
-        say = said.append
-
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
+    progress = Said()
     for qat, exported in ((2, "exporting int8.tflite"), (2, "exported before"), (None, "exporting int8.tflite")):
         exporting = ExportConfig(("tflite",), ("int8",), qat=qat)
-        here = replace(work(images, tmp_path), progress=Said(), exporting=exporting)
+        here = replace(work(images, tmp_path), progress=progress, exporting=exporting)
         found = here.network(Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1"))
-        assert said[-1].endswith(exported)
+        assert progress.lines[-1].endswith(exported)
         assert (found.qat.epochs if found.qat else None) == qat
         if found.qat:
             assert (found.qat.compared_on, found.qat.images) == ("validation", found.val_images)
             assert found.val_correct == (found.qat.correct if found.qat.taken else found.qat.plain_correct)
+
+
+def test_a_file_with_layers_in_float_that_somebody_exported_there_is_not_the_plain_one(
+    images: ec.Dataset, trained: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(trained, tmp_path / "out"))
+    here, training = work(images, out), Training(resolved(CONFIG, images.train), out / NAME, "1 of 1")
+    here.network(training)
+    manifest = Manifest.load(out / NAME)
+    plain = manifest.artifact("int8.tflite")
+    assert plain
+    manifest.with_artifacts(replace(plain, mended=Mended(("conv",), "float32", 0.5, 7, 1000, 1.1))).save(out / NAME)
+    here.network(training)
+    assert Manifest.load(out / NAME).artifact("int8.tflite") == plain
+
+
+def test_fit_exports_what_can_not_be_trained_for_integers_without_and_a_sweep_refuses_it(
+    images: ec.Dataset, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(cast(Any, graph._KINDS), "SOFTMAX")
+    shutil.copytree(trained / NAME, tmp_path / NAME)
+    progress = Said()
+    here = replace(work(images, tmp_path), progress=progress)
+    training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
+    job: Any = SimpleNamespace(work=here, minutes=60.0)
+    ((fits, _),) = for_integers(job, [(here, training)])
+    assert fits.exporting.qat
+    assert fits.network(training).qat is None
+    assert any(line.startswith("1 of 1: exported without") and line.endswith("SOFTMAX") for line in progress.lines)
+    with pytest.raises(NotTrainable, match="SOFTMAX"):
+        replace(here, exporting=fits.exporting).network(training)
+
+
+def test_a_file_of_a_network_that_is_not_tuned_is_trained_for_its_integers_where_it_was_not(
+    images: ec.Dataset, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / NAME, tmp_path / NAME)
+    here = work(images, tmp_path)
+    training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
+    assert here.network(training).qat is None
+    tuning = Tuning(Invented(few_floats), Judge(lambda *files: "never enough", 0.5, lambda *files: 1.0), 0)
+    exporting = replace(here.exporting, qat=1)
+    found = replace(here, exporting=exporting, tuning=tuning).network(training)
+    assert found.qat
+    assert found.qat.epochs == 1
+
+
+@pytest.mark.usefixtures("module")
+def test_what_can_not_be_trained_for_integers_is_found_before_the_first_is_trained(
+    images: ec.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(cast(Any, graph._KINDS), "SOFTMAX")
+    own: Any = {"networks": ["own_nets:sized"], "arguments": {"width": [2]}, "interface": "raw"}
+    with pytest.raises(NotTrainable, match="SOFTMAX"):
+        ec.sweep([], images, "out", config=CONFIG, qat=1, **own)
+    assert not list(Path().glob("out/*"))
 
 
 @pytest.mark.parametrize(("other", "said"), [({"epochs": 2}, "epochs=2"), ({"patience": 1}, "patience=1")])

@@ -180,7 +180,7 @@ def layer(name: str, introduced: float = 0.5) -> LayerError:
 
 def test_the_table_has_the_worst_layers_and_says_how_many_more() -> None:
     many = tuple(layer(f"functional_1/block_{index}_with_a_long_name/Relu;and_more") for index in range(23))
-    text = diagnosis_text(Diagnosis(7, many, 2, 1, "int8.tflite", "float32.tflite"))
+    text = diagnosis_text(Diagnosis(7, many, 2, 1, quantized="int8.tflite", float32="float32.tflite"))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == "int8.tflite against float32.tflite, 7 images, worst layer first"

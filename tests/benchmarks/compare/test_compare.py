@@ -272,6 +272,20 @@ def test_random_inputs_are_unlike_images_and_like_each_other(quiet: Report) -> N
     assert "None" not in comparison_text(alike)
 
 
+def test_counts_of_different_images_are_shown_with_these_and_the_new_wish_chooses_on_both_sides(quiet: Report) -> None:
+    first, *others = quiet.files
+    assert first.accuracy
+    fewer = replace(first, accuracy=replace(first.accuracy, images=first.accuracy.images - 7, learnt=7))
+    wishing = replace(quiet, prefer="size" if quiet.prefer != "size" else "speed")
+    found = compared(("old", quiet), ("new", replace(wishing, files=(fewer, *others))))
+    (change, *_) = found.changes
+    assert (change.old_images, change.new_images) == (first.accuracy.images, first.accuracy.images - 7)
+    shown = f"{change.old_correct} of {change.old_images}; {change.new_correct} of {change.new_images}"
+    assert shown in comparison_text(found)
+    assert f" of {change.old_images}" not in comparison_text(compared(("old", quiet), ("new", quiet)))
+    assert found.ship[0] == quiet.choice(wishing.prefer)
+
+
 def test_a_file_that_several_runtimes_ran_is_compared_with_itself_on_each(quiet: Report) -> None:
     files = [file for file in changed(quiet, STEADY).files if file.name == "int8.tflite"]
     (own,) = files

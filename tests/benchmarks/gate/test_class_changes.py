@@ -81,6 +81,18 @@ def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
     assert [of.p for of in tally.accuracy().classes] == [1] * CLASSES
 
 
+def test_a_class_whose_images_are_one_group_is_one_piece_of_evidence_however_many_groups_the_others_are() -> None:
+    labels = np.concatenate([np.arange(18_000) % 9, np.full(40, 9)])
+    chosen, groups = np.where(labels == 9, 8, labels), np.minimum(np.arange(18_040), 18_000)
+    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES, grouped=True)
+    tally.add(rows[chosen], rows[labels], labels, groups=groups)
+    accuracy = tally.accuracy()
+    assert accuracy.mcnemar_p == 1  # One group lost.
+    assert [of.weight for of in accuracy.classes] == [pytest.approx(1 / 40 if place == 9 else 1) for place in range(10)]
+    assert judged(accuracy).status == UNDECIDED
+    assert judged(tallied(chosen, labels)).status == FAIL
+
+
 def test_an_equally_good_file_is_stopped_in_fewer_than_one_of_a_hundred_test_sets() -> None:
     """Each image changes with 0.3 % probability; all changes lose, which is worse than an equally good file.
 

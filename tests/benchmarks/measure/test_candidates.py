@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNJUDGED
 from edgecnn.benchmarks.measure.candidates import candidate_of, file_candidates, folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions
-from edgecnn.benchmarks.measure.targets import candidates
+from edgecnn.benchmarks.measure.targets import budgets_of, candidates
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.benchmarks.timing.latency import TIMED_REGION
 from edgecnn.edge.data.splits import ArraySplit, Split
@@ -84,6 +85,8 @@ def test_a_limit_of_accuracy_needs_labelled_images_and_another_file(tmp_path: Pa
         with pytest.raises(ConfigError, match=f"{limit}.*needs labelled images.*data"):
             run(file_candidates(bare(file), OPTIONS), limits={limit: 1.0})
         test = labelled(file)
+        with pytest.raises(ConfigError, match=r"budget.*data.*max_drop_points"):
+            budgets_of(file_candidates(bare(file), OPTIONS), Budget(max_p90_ms=9), {})
         candidate_set = file_candidates(bare(file, interface=UNIT), OPTIONS, images_of(test))
         with pytest.raises(ConfigError, match=rf"{limit}.*a\.onnx is the reference"):
             run(candidate_set, limits={limit: 1.0})

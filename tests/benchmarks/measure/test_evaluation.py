@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgecnn as ec
 from edgecnn.benchmarks.measure.evaluation import Evaluations, evaluate
 from edgecnn.benchmarks.statistics import binomial
+from edgecnn.edge.data.pixel_digests import held_out, pixel_digests
 from edgecnn.edge.data.splits import CHUNK, ArraySplit, Indices, Split, chunks
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.export_records import Mended
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.manifest import DatasetRecord, Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
-from edgecnn.edge.model.preprocess import Images, cross_entropy
+from edgecnn.edge.model.preprocess import Images, correct, cross_entropy
 from tests.edge.inference.thresholds import with_threshold
 
 RECORD = DatasetRecord("bars", "/data/bars", "", "hash")
@@ -147,3 +150,27 @@ def test_a_model_no_better_than_its_commonest_class_is_doubtful(int8: Classifier
     poor = evaluate("int8.tflite", int8, always, RECORD)
     assert poor.commonest == 50
     assert all(said in " ".join(poor.to_text().split()) for said in ("Doubtful: ", "not shown to be better", "frequent class"))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_images_that_chose_layers_of_the_file_are_a_doubt_with_what_the_others_say(
+    held: bool, artifacts: Path, test_split: Split
+) -> None:
+    manifest = Manifest.load(artifacts)
+    own = manifest.artifact("int8.tflite")
+    assert own
+    digests = pixel_digests(next(chunks(test_split)))
+    judging = held_out(digests) if held else np.zeros(len(digests), bool)
+    mended = Mended(("conv",), "float32", 0.5, 7, 1000, 1.1, held_out=int(judging.sum()))
+    manifest.with_artifacts(replace(own, mended=mended)).save(artifacts)
+    (result,) = ec.evaluate(artifacts / "int8.tflite").files
+    assert (result.distinct, result.chose) == (len(digests), len(digests) - judging.sum())
+    right = correct(Classifier.load(artifacts / "int8.tflite").split_probabilities(test_split), test_split.labels)
+    said = (
+        f"other {judging.sum()} different ones, {right[judging].sum()} are right"
+        if held
+        else f"Doubtful: {len(digests)} test images chose"
+    )
+    assert said in " ".join(result.to_text().split())
+    (other,) = ec.evaluate(artifacts / "float32.tflite").files
+    assert (other.chose, other.doubts()) == (0, [])

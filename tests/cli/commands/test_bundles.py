@@ -104,6 +104,8 @@ def test_verify_runs_the_golden_vectors_and_with_data_compares_with_the_bundles_
     assert (checked["file"], checked["bit_exact"], checked["passed"]) == ("int8.onnx", 32, True)
     out = terminal.passes("verify", bundle / "int8.tflite", "--data", bundle)
     assert "of 30 test images" in out
+    for option in ("--size", "9x9"), ("--preprocess", "raw"):  # Its own pictures take neither.
+        assert option[0] in terminal.fails(2, "verify", bundle, *option)
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")

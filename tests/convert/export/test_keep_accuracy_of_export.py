@@ -91,19 +91,22 @@ def test_a_file_that_is_neither_smaller_nor_faster_than_float32_is_refused(
         monkeypatch.setattr("edgecnn.convert.export.accurate._SAVED", saved)  # So small a network saves little anyway.
 
     asked(0.9)
-    dataset, config, steps = load_dataset(idx_folder), ExportConfig(("tflite",), ("int8",)), list[str]()
+    dataset, steps = load_dataset(idx_folder), list[str]()
     before = {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()}
 
-    def export_after(tries: int, ratio: float) -> Manifest:
+    def export_after(tries: int, ratio: float, precision: str = "int8") -> Manifest:
         count = iter(range(1, 100))
 
         def passes(candidate: Floats, reference: Floats, labels: Labels) -> bool:
             return len(candidate) == 60 if is_keras(candidate, reference) else next(count) >= tries
 
         judged = Judge(judge(passes).objection, 0.5, lambda *_: ratio)
+        config = ExportConfig(("tflite",), (precision,))
         return export(artifacts / "model.keras", dataset, config, judge=judged, on_step=steps.append)
 
-    with pytest.raises(GateFailed, match=r"does not pay.*float32\.tflite.*\d+ operators.*loses too much"):
+    with pytest.raises(GateFailed, match=r"^int4 does not pay"):
+        export_after(2, 0.96, "int4")
+    with pytest.raises(GateFailed, match=r"^int8 does not pay.*float32\.tflite.*\d+ operators.*loses too much"):
         export_after(9, 0.96)  # After as many without a layer in float; in 16 bits it is no faster either.
     assert {path.name: sha256(path.read_bytes()) for path in artifacts.iterdir() if path.is_file()} == before
     assert any(all(part in step for part in ("int8.tflite: not shown", "it loses too much")) for step in steps)

@@ -1,7 +1,7 @@
 """Training for integers: what learns is what the int8 file computes, and a network that 8 bits spoil learns to bear them."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.converters import Learnt
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.onnx.converter import activations, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
-from edgecnn.convert.qat.graph import FloatGraph
+from edgecnn.convert.qat import graph
+from edgecnn.convert.qat.graph import FloatGraph, NotTrainable, require_same
 from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
 from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
-from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
 from tests.bad_network import BadNetwork
 
@@ -45,6 +45,24 @@ def _residual(image: Any) -> Any:
     y = layers.Conv2D(6, 3, padding="same", dilation_rate=2)(x)
     z = layers.Concatenate()([layers.Add()([x, y]), layers.Multiply()([x, layers.Activation("sigmoid")(y)])])
     return layers.Dense(12, activation="tanh")(layers.Flatten()(z))
+
+
+def _extremes(image: Any) -> Any:
+    x, y = (layers.Conv2D(8, 3, activation=name)(image) for name in ("elu", "gelu"))
+    return layers.GlobalMaxPooling2D()(layers.Maximum()([x, y]))
+
+
+def _excited(image: Any) -> Any:
+    """Eight channels with a factor each, whose tensor the converter gives a shape without a batch axis."""
+    x = layers.Conv2D(8, 3, activation="relu")(image)
+    wide = keras.initializers.RandomNormal(0, 9, seed=2)
+    y = layers.Dense(8, activation="sigmoid", kernel_initializer=wide)(layers.GlobalAveragePooling2D()(x))
+    return layers.Multiply()([x, layers.Reshape((1, 1, 8))(y)])
+
+
+def _residual_of_one_pixel(image: Any) -> Any:
+    x = layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(8, 3)(image))
+    return layers.Flatten()(layers.Add()([x, layers.Conv2D(8, 1, activation="relu")(x)]))
 
 
 def _network(body: Any) -> Any:
@@ -81,7 +99,7 @@ def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None)
     return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
 
 
-@pytest.fixture(scope="module", params=[_strided, _separable, _residual])
+@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _extremes])
 def taught(request: pytest.FixtureRequest) -> tuple[Any, Learnt]:
     """A Keras model, and what its file has learnt."""
     model = _network(request.param)
@@ -144,7 +162,7 @@ def test_the_onnx_file_has_the_same_weights_and_ranges(taught: tuple[Any, Learnt
     prepared = with_learnt_weights(prepare_onnx(to_onnx(model, _SHAPE, "float32", "logits")), network, learnt.weights)
     of = {name: np.asarray(values) for name, values in network.run(inputs[:2], learnt.weights).items()}
     run = opener_for("onnx").open_model(prepared, 1)
-    assert np.abs(np.concatenate([run.run(image[np.newaxis]) for image in inputs[:2]]) - of[network.output]).max() < 1e-5
+    assert np.abs(np.concatenate([run.run(image[np.newaxis]) for image in inputs[:2]]) - of[network.output][:, 0]).max() < 1e-5
     calibrated = calibrate_onnx(prepared, inputs, "minmax")
     ranges = matched_ranges(calibrated, activations(prepared, inputs[:2], list(calibrated)), learnt.ranges, of)
     scales = onnx_scales(quantize_onnx(prepared, ranges))
@@ -156,15 +174,40 @@ def test_an_onnx_file_of_another_network_learns_nothing() -> None:
     float32 = to_tflite(_network(_residual), "float32", _SHAPE, "float32")
     network = FloatGraph(float32)
     other = prepare_onnx(to_onnx(_network(_separable), _SHAPE, "float32", "logits"))
-    with pytest.raises(ConversionError, match="not built like"):
+    with pytest.raises(NotTrainable, match="not built like"):
         with_learnt_weights(other, network, network.weights)
 
 
 def test_an_operator_that_cannot_learn_is_named() -> None:
     larger = layers.UpSampling2D(2, interpolation="bilinear")
     model = keras.Sequential([keras.Input(_SHAPE), larger, layers.Flatten(), layers.Dense(3)])
-    with pytest.raises(ConversionError, match="RESIZE_BILINEAR"):
+    with pytest.raises(NotTrainable, match="RESIZE_BILINEAR"):
         FloatGraph(to_tflite(model, "float32", _SHAPE, "float32"))
+
+
+@pytest.mark.parametrize("body", [_excited, _residual_of_one_pixel])
+def test_each_image_has_its_own_answer_where_the_file_has_no_batch_axis(body: Any) -> None:
+    model, images = _network(body), _images(8) * np.linspace(0.1, 1, 8, dtype=np.float32).reshape(8, 1, 1, 1)
+    network = FloatGraph(to_tflite(model, "float32", _SHAPE, "float32"))
+    found = np.asarray(network.run(images, network.weights)[network.output])[:, 0]
+    assert np.abs(found - np.asarray(model(images))).max() < 1e-5 * np.abs(found).max()
+
+
+def _mixed(options: Any, *values: Any) -> Any:
+    return keras.ops.roll(keras.ops.multiply(*values), 1, axis=0)
+
+
+def _of_another_shape(options: Any, *values: Any) -> Any:
+    return values[0][..., :1]
+
+
+@pytest.mark.parametrize("function", [_mixed, _of_another_shape])
+def test_a_teacher_that_is_not_the_file_teaches_nothing(function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    float32 = to_tflite(_network(_excited), "float32", _SHAPE, "float32")
+    require_same(float32, _images(7))
+    monkeypatch.setitem(cast(Any, graph._KINDS), "MUL", function)
+    with pytest.raises(NotTrainable, match="TensorFlow"):
+        require_same(float32, _images(7))
 
 
 def test_weights_that_are_stored_once_learn_apart() -> None:
