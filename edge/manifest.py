@@ -171,6 +171,10 @@ class DatasetRecord:
         """Word for one of the images that accuracy is of."""
         return "image" if self.may_be_learnt else "test image"
 
+    def has_source_of(self, other: "DatasetRecord") -> bool:
+        """Return whether the images come from where those of another record do, drawn in any way."""
+        return (self.source, self.name) == (other.source, other.name)
+
     def of_unknown_training(self) -> "DatasetRecord":
         """Return the record for a model that edgecnn did not train: what was drawn now may be among what it was trained on."""
         return replace(self, may_be_learnt=self.may_be_learnt or self.is_drawn)

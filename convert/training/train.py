@@ -258,11 +258,10 @@ def with_learnt(dataset: Dataset, model: str, known: Manifest, progress: Progres
     Raises:
         ConfigError: If test images were drawn from pictures that it may have learnt.
     """
-    before = known.dataset
-    if (before.source, before.name) != (dataset.source, dataset.name):
+    before, now = known.dataset, dataset.record()
+    if not now.has_source_of(before):
         with suppress(EdgeCnnError):  # The images that it was trained on before may be gone.
             dataset = replace(dataset, earlier=recorded_training(before, known.class_names))
-    now = dataset.record()
     _require_unlearnt(model, before, now)
     if now.validation and _has_learnt_some(dataset, before, now, now.validation):
         progress.say(f"{model} may have learnt these validation images: the epoch that they choose may be too late a one")
@@ -276,8 +275,7 @@ def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord) -> 
     # Images of another size have another hash, although they may be drawn alike.
     resized, drawn_alike = before.fitted != now.fitted, before.split_off == now.split_off
     others = before.train_sha256 != now.train_sha256 and before.test_sha256 != now.test_sha256
-    is_same_folder = (before.source, before.name) == (now.source, now.name)
-    if not is_same_folder or not now.split_off or not others or (drawn_alike and resized):
+    if not now.has_source_of(before) or not now.split_off or not others or (drawn_alike and resized):
         return
     first = before.split_off
     if first is None:
@@ -294,12 +292,12 @@ def _require_unlearnt(model: str, before: DatasetRecord, now: DatasetRecord) -> 
 
 def _has_learnt_some(dataset: Dataset, before: DatasetRecord, now: DatasetRecord, drawn: Validation) -> bool:
     """Return whether a model may have been trained on some of the validation images before, as far as can be known."""
-    was, is_same_folder = before.validation, (before.source, before.name) == (now.source, now.name)
+    was = before.validation
     if was and (was.val_may_be_learnt or was.val_sha256 == drawn.val_sha256):
         return was.val_may_be_learnt
     if before.train_sha256 == now.train_sha256:
         return False
-    if not is_same_folder:
+    if not now.has_source_of(before):
         return dataset.val is None or dataset.earlier is None or bool(learnt_images(dataset.earlier, dataset.val))
     # Images of another size have another hash, although they may be drawn alike.
     alike = was is not None and (was.val_share, was.val_seed) == (drawn.val_share, drawn.val_seed)

@@ -15,6 +15,7 @@ from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.records import from_json
 from tests.cli.commands.own_things import photos
+from tests.progress import Lines
 
 pytestmark = pytest.mark.usefixtures("one_stage")
 
@@ -246,15 +247,8 @@ def test_parts_that_were_put_together_are_refused(pets: Path, tmp_path: Path) ->
 def test_validation_images_that_it_may_have_learnt_are_named(pets: Path, tmp_path: Path) -> None:
     said: list[str] = []
 
-    class Said:
-        def say(self, text: str) -> None:
-            said.append(text)
-
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
     config = replace(CONFIG, model=str(pets / "model" / "model.keras"))
-    found = ec.train(pets / "photos", tmp_path, config=config, images=options(val_share=0.3), progress=Said())
+    found = ec.train(pets / "photos", tmp_path, config=config, images=options(val_share=0.3), progress=Lines(said))
     assert found.test_images == 8  # Drawn as before, the test images are none that it has learnt.
     assert any("model.keras may have" in text and "these validation images" in text for text in said)
 

@@ -18,25 +18,16 @@ from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.records import DecoderLost
 from edgecnn.edge.export_records import Mended, Settings
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.result import SILENT, Silent
+from edgecnn.edge.result import SILENT
 from edgecnn.workflows.fit import for_integers
 from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep
 from edgecnn.workflows.sweep import _with_reasons
 from tests.convert.export.conftest import Invented, few_floats
 from tests.drawings import blank_split
+from tests.progress import Lines
 
 CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="strided")
 NAME = "strided-2-2-2"
-
-
-class Said(Silent):
-    """Progress that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +55,7 @@ def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, tr
 
 
 def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(images: ec.Dataset, tmp_path: Path) -> None:
-    progress = Said()
+    progress = Lines()
     said = progress.lines
     many = replace(images, train=blank_split(counts=(9000, 9000)))
     here = replace(work(many, tmp_path), progress=progress)
@@ -90,7 +81,7 @@ def test_a_file_is_exported_again_only_if_it_was_trained_otherwise_for_its_integ
     images: ec.Dataset, trained: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained / NAME, tmp_path / NAME)
-    progress = Said()
+    progress = Lines()
     for qat, exported in ((2, "exporting int8.tflite"), (2, "exported before"), (None, "exporting int8.tflite")):
         exporting = ExportConfig(("tflite",), ("int8",), qat=qat)
         here = replace(work(images, tmp_path), progress=progress, exporting=exporting)
@@ -121,7 +112,7 @@ def test_fit_exports_what_can_not_be_trained_for_integers_without_and_a_sweep_re
 ) -> None:
     monkeypatch.delitem(cast(Any, graph._KINDS), "SOFTMAX")
     shutil.copytree(trained / NAME, tmp_path / NAME)
-    progress = Said()
+    progress = Lines()
     here = replace(work(images, tmp_path), progress=progress)
     training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
     job: Any = SimpleNamespace(work=here, minutes=60.0)

@@ -21,6 +21,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.workflows.source_interface import _fitting
 from tests.drawings import drawings, write_idx, write_letters
+from tests.progress import Lines
 
 SHAPE = (12, 12, 1)
 COLOUR = (12, 12, 3)
@@ -68,19 +69,6 @@ MODELS: dict[str, tuple[Callable[[], Any], str | None]] = {
 
 
 RAW = [name for name, (_, scheme) in MODELS.items() if scheme == "raw" and "applications" not in name]
-
-
-class Told:
-    """Progress that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-        pass
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,7 +137,7 @@ def test_who_only_asks_a_file_need_not_say_what_it_shows(idx_folder: Path, tmp_p
 
 def test_preprocessing_inside_need_not_be_said(idx_folder: Path, tmp_path: Path) -> None:
     network(keras.layers.Rescaling(1 / 255)).save(tmp_path / "theirs.keras")
-    told = Told()
+    told = Lines()
     folder = ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out", progress=told)
     assert folder.manifest is not None
     assert (folder.manifest.preprocessing.scale, folder.manifest.output) == (1.0, "probabilities")
@@ -286,7 +274,7 @@ def test_a_tflite_file_s_metadata_says_how_pixels_go_in(artifacts: Path, idx_fol
     path = tmp_path / "theirs.tflite"
     ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"])
     path.write_bytes((artifacts / "float32.tflite").read_bytes())
-    told = Told()
+    told = Lines()
     folder = ec.export(path, idx_folder, precisions=["int8"], out=tmp_path / "out", progress=told)
     assert folder.manifest is not None
     taken = folder.manifest.preprocessing

@@ -19,18 +19,9 @@ from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from tests.convert.export.test_export_from_elsewhere import cnn, foreign
+from tests.progress import Lines
 
 LOGITS = Interface(SCHEMES["unit"], "logits")
-
-
-class Lines(list[str]):
-    """Keeps the lines of progress."""
-
-    def say(self, text: str) -> None:
-        self.append(text)
-
-    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-        pass
 
 
 @pytest.fixture
@@ -174,7 +165,7 @@ def test_a_fixed_batch_becomes_any_if_the_answers_stay_the_same(
         return
     lines = Lines()
     folder = ec.export(onnx_file, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / "out", progress=lines)
-    assert [line for line in lines if line.startswith(f"{onnx_file}: it takes several images")]
+    assert [line for line in lines.lines if line.startswith(f"{onnx_file}: it takes several images")]
     assert folder.manifest is not None
     assert folder.manifest.source().input.shape[0] is None
     assert [artifact.input.shape[0] for artifact in folder.manifest.exported] == [1]
@@ -195,7 +186,7 @@ def test_an_opset_of_which_onnx_runtime_lacks_operators_is_raised_first(
         return onnx.load(tmp_path / path.stem / "model.onnx")
 
     export(onnx_file)
-    assert not [line for line in lines if "raised to" in line]
+    assert not [line for line in lines.lines if "raised to" in line]
     model = onnx.load(onnx_file)
     graph = model.graph
     model.opset_import[0].version = 6
@@ -211,7 +202,7 @@ def test_an_opset_of_which_onnx_runtime_lacks_operators_is_raised_first(
     with pytest.raises(ArtifactError, match=r"Gemm\(6\)"):
         opener_for("onnx").open_model(old.read_bytes(), 1)
     assert export(old).opset_import[0].version == 13
-    assert [line for line in lines if line.startswith(f"{old}: ") and "raised to 13" in line]
+    assert [line for line in lines.lines if line.startswith(f"{old}: ") and "raised to 13" in line]
     images = np.random.default_rng(1).uniform(0, 1, (5, 1, 12, 12)).astype(np.float32)
     theirs, ours = (
         opener_for("onnx").open_model((tmp_path / name / "model.onnx").read_bytes(), 1) for name in ("theirs", "old")

@@ -10,7 +10,7 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.workflows.export import Accept
-from tests.convert.test_export_sources import Lines
+from tests.progress import Lines
 
 DIGITS = Preprocessing(1 / 255, "digit", "dark")
 
@@ -30,7 +30,7 @@ def test_pictures_in_which_a_model_of_digits_sees_none_are_counted_and_left_out(
     (name, split), *_ = found.strangers
     assert (name, len(split.labels)) == ("letters", 1)
     assert (split.images([0])[0, 5:23, 13:15] > 200).all()
-    assert any("1 of 2 pictures" in line for line in lines)
+    assert any("1 of 2 pictures" in line for line in lines.lines)
     (tmp_path / "letters" / "broken.png").write_text("no picture")
     with pytest.raises(ArtifactError, match=r"broken\.png"):
         accept.acceptance(dataset, DIGITS, lines)

@@ -21,6 +21,7 @@ from edgecnn.benchmarks.remote.agent.receiving import chunks
 from edgecnn.benchmarks.remote.ssh import Connection
 from edgecnn.edge.result import SILENT
 from tests.benchmarks.board import edgecnn
+from tests.progress import Lines
 
 pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
 
@@ -55,19 +56,6 @@ def deployed(bundle: Path, said: list[str] | None = None, **more: Any) -> Deploy
 
 def order(bundle: Path, **more: Any) -> Order:
     return replace(Order(bundle, bundle.stem, "1.0", "MEND", DeployOptions(watch_seconds=0.0)), **more)
-
-
-class Lines:
-    """Progress that keeps its lines."""
-
-    def __init__(self, said: list[str] | None = None) -> None:
-        self.said: list[str] = [] if said is None else said
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-        pass
 
 
 def sha256(path: Path) -> str:

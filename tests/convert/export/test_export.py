@@ -27,9 +27,9 @@ from edgecnn.edge.files import read_bytes, sha256
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Manifest, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model_file import read_model
-from edgecnn.edge.result import Silent
 from edgecnn.workflows import export as workflow
 from tests.convert.export.conftest import entry
+from tests.progress import Lines
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
 
@@ -67,16 +67,12 @@ def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path,
 def test_the_wait_for_the_models_runtime_has_a_line(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
-    class Said(Silent):
-        def say(self, text: str) -> None:
-            said.append(text)
-
     def waits(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workflow, "export_model", waits)
     with pytest.raises(KeyboardInterrupt):
-        ec.export(artifacts / "model.keras", progress=Said())
+        ec.export(artifacts / "model.keras", progress=Lines(said))
     assert said == [f"{artifacts / 'model.keras'}: loading"]
 
 

@@ -15,24 +15,14 @@ from edgecnn.convert.qat.graph import NotTrainable
 from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.export_records import Qat
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.result import Silent
 from tests.bad_network import BadNetwork
 from tests.conftest import Terminal
 from tests.convert.export.conftest import entry
 from tests.convert.qat.conftest import tamed
+from tests.progress import Lines
 
 EPOCHS = 20
 CHOICES = 6
-
-
-class Recorded(Silent):
-    """Progress that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +81,7 @@ def test_validation_images_that_are_too_few_for_so_many_epochs_are_refused_at_on
     bad_network: BadNetwork, with_val: Path, tmp_path: Path
 ) -> None:
     bad_network.model.save(tmp_path / "theirs.keras")
-    said = Recorded()
+    said = Lines()
     asked: Any = {"qat": EPOCHS, "max_error": 7, "progress": said}  # They could show it if they chose nothing.
     with pytest.raises(GateFailed, match=f"48 validation images, which chose among {CHOICES} "):
         ec.export(tmp_path / "theirs.keras", with_val, interface="unit", out=tmp_path / "out", **asked)
@@ -103,7 +93,7 @@ def test_an_export_without_training_says_that_what_was_trained_is_gone(
 ) -> None:
     folder = Path(shutil.copytree(trained[0], tmp_path / "again"))
     for formats, named in ((["tflite"], ["int8.tflite"]), (["tflite", "onnx"], ["int8.onnx"])):
-        said = Recorded()
+        said = Lines()
         ec.export(folder / "model.keras", with_val, formats=formats, progress=said)
         lost = [line.split()[0] for line in said.lines if "is no longer trained for integers" in line]
         assert lost == named
@@ -155,7 +145,7 @@ def test_a_source_that_is_onnx_is_refused(exported: Path, idx_folder: Path, tmp_
 def test_a_network_that_cannot_be_trained_is_refused_before_an_image_is_looked_at(idx_folder: Path, tmp_path: Path) -> None:
     layers = [keras.Input((12, 12, 1)), keras.layers.Conv2D(4, 3), keras.layers.PReLU(), keras.layers.Flatten()]
     keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")]).save(tmp_path / "theirs.keras")
-    said = Recorded()
+    said = Lines()
     with pytest.raises(NotTrainable, match=r"PRELU: omit qat"):
         ec.export(tmp_path / "theirs.keras", idx_folder, interface="unit", qat=1, out=tmp_path / "out", progress=said)
     assert not any("test images" in line for line in said.lines)
@@ -166,7 +156,7 @@ def test_a_tflite_file_from_elsewhere_is_trained_too(
 ) -> None:
     theirs = tmp_path / "theirs.tflite"
     theirs.write_bytes(spoilt[1])
-    said = Recorded()
+    said = Lines()
     ec.export(
         theirs, idx_folder, precisions=["int8", "int4"], interface="unit", qat=EPOCHS, out=tmp_path / "out", progress=said
     )
@@ -188,7 +178,7 @@ def test_where_training_is_not_enough_the_layers_of_the_untrained_network_are_se
     bad_network: BadNetwork, idx_folder: Path, tmp_path: Path
 ) -> None:
     tamed(bad_network).save(tmp_path / "theirs.keras")
-    said = Recorded()
+    said = Lines()
     # Only in floats is it accurate enough, which the trained network would not be even then.
     with pytest.raises(GateFailed, match=r"does not pay.*float32\.onnx"):
         ec.export(

@@ -26,6 +26,7 @@ from edgecnn.edge.records import from_json
 from edgecnn.edge.result import SILENT, Silent
 from tests.convert.training.runs import same
 from tests.drawings import blank_split, drawings, write_idx_folder, write_letters
+from tests.progress import Lines
 
 pytestmark = pytest.mark.usefixtures("one_stage")
 
@@ -74,11 +75,7 @@ def test_data_says_which_variations_training_will_choose(colour: bool, tmp_path:
             Image.fromarray(pixels).convert("RGB" if colour else "L").save(tmp_path / label / f"{number}.png")
     said: list[str] = []
 
-    class Said(Silent):
-        def say(self, text: str) -> None:
-            said.append(text)
-
-    ec.inspect_images(tmp_path, progress=Said())
+    ec.inspect_images(tmp_path, progress=Lines(said))
     chosen, _ = choose(TrainConfig(), load_dataset(tmp_path).train)
     notes = [f"What edgecnn train does, unless told otherwise. {note}" for note in variation_notes(chosen.variation)]
     assert [line for line in said if line.startswith("What edgecnn train")] == notes
@@ -290,15 +287,9 @@ def test_what_helps_against_overfitting_is_only_what_was_not_done(
 def test_a_long_training_says_once_how_long_it_will_take() -> None:
     said: list[str] = []
 
-    class Said:
-        say = said.append
-
-        def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-            pass
-
     def run(epochs: int, batches: int, seconds: float) -> list[str]:
         said.clear()
-        show = shown(Said())
+        show = shown(Lines(said))
         for number in range(1, min(epochs, 3) + 1):
             for batch in range(1, batches + 1):
                 show(TrainState(Epoch(number, 0.5, 0.5, batch * seconds), epochs, batch, batches))

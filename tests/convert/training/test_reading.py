@@ -23,9 +23,9 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Preprocessing
-from edgecnn.edge.result import Silent
 from tests.cli.commands.own_things import photos
 from tests.convert.training.runs import same, stop_at, train
+from tests.progress import Lines
 
 pytestmark = pytest.mark.usefixtures("one_stage")
 
@@ -86,10 +86,6 @@ def test_what_takes_seconds_before_the_first_batch_has_a_line(
 ) -> None:
     said: list[str] = []
 
-    class Said(Silent):
-        def say(self, text: str) -> None:
-            said.append(text)
-
     def stop(run: Any) -> None:
         raise KeyboardInterrupt
 
@@ -97,7 +93,7 @@ def test_what_takes_seconds_before_the_first_batch_has_a_line(
         patch.delitem(sys.modules, "tensorflow")
         patch.setattr(training, "train", stop)
         with pytest.raises(KeyboardInterrupt):
-            training.trained(dataset, tmp_path, CONFIG, progress=Said())
+            training.trained(dataset, tmp_path, CONFIG, progress=Lines(said))
     assert said[-1] == "Starting TensorFlow"
     with pytest.raises(KeyboardInterrupt):
         train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append, on_batch=stop_at(1, 1))

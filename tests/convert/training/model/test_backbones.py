@@ -18,18 +18,10 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
-from edgecnn.edge.result import Silent
 from tests.convert.training.model.weights import write_weights
+from tests.progress import Lines
 
 SHAPE = (32, 32, 3)
-
-
-class _Told(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +70,7 @@ def test_a_pixel_goes_in_as_keras_says() -> None:
 
 
 def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights: str) -> None:
-    told = _Told()
+    told = Lines()
     config = TrainConfig(epochs=2, transfer="mobilenet-0.25", weights=weights, batch_size=16)
     result = ec.train(photos, "out", config=config, progress=told)
     record = Manifest.load(Path("out")).provenance.train_config
@@ -86,7 +78,7 @@ def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights
     assert record["source_sha256"] == sha256(Path(weights).read_bytes())
     assert Manifest.load(Path("out")).preprocessing.scale == pytest.approx(1 / 127.5)
     assert re.search(r"last layer: AdamW,.*\b0\.01\b.*all layers: AdamW,.*\b0\.001\b", result.optimizer)
-    assert any("Epochs 2 to 2" in text and "train all layers" in text for text in told.said)
+    assert any("Epochs 2 to 2" in text and "train all layers" in text for text in told.lines)
     assert result.history[-1].loss < result.history[0].loss
     base, model = build_backbone("mobilenet-0.25", SHAPE, weights), load_from_bytes(result.path.read_bytes(), "model.keras")
     for layer in base.layers[1:]:
