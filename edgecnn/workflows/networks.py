@@ -295,7 +295,17 @@ class NetworkWork:
         if not self._has(folder, self.plain):
             return False
         artifact, qat = Manifest.load(folder).artifact(self.plain), self.qat(folder)
-        return artifact is not None and artifact.mended is None and (qat.epochs if qat else None) == self.exporting.qat
+        return artifact is not None and artifact.mended is None and (qat.epochs if qat else None) == self._epochs(folder)
+
+    def _epochs(self, folder: Path) -> int | None:
+        """Return for how many epochs the plain file of an exported network is trained for integers; None if it can't be."""
+        float32 = FORMATS["tflite"].file_name("float32")
+        if self.or_plain and self.exporting.qat and self._has(folder, float32):
+            try:
+                FloatGraph(read_model(folder / float32).data)
+            except NotTrainable:
+                return None
+        return self.exporting.qat
 
     def qat(self, folder: Path) -> Qat | None:
         """Return what training for integers gained for a network's plain file; None if that was not asked for."""

@@ -120,6 +120,8 @@ def test_fit_exports_what_can_not_be_trained_for_integers_without_and_a_sweep_re
     assert fits.exporting.qat
     assert fits.network(training).qat is None
     assert any(line.startswith("1 of 1: exported without") and line.endswith("SOFTMAX") for line in progress.lines)
+    fits.network(training)
+    assert progress.lines[-1] == "1 of 1: exported before"
     with pytest.raises(NotTrainable, match="SOFTMAX"):
         replace(here, exporting=fits.exporting).network(training)
 
