@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import efficientnet, mobilenet
 
 import edgecnn as ec
 from edgecnn.convert.keras.runtime import load_from_bytes
@@ -33,6 +35,31 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     for module in ("mobilenet", "mobilenet_v2", "mobilenet_v3", "efficientnet", "efficientnet_v2"):
         monkeypatch.setattr(f"keras.src.applications.{module}.file_utils.get_file", refuse)
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of weights that are tried, in this process: whose networks they fit may be shortened here alone."""
+    names: list[str] = []
+
+    def run(call: Callable[[], None], origin: str, size_bytes: int) -> None:
+        names.append(origin)
+        call()
+
+    monkeypatch.setattr(backbones, "run_in_child", run)
+    return names
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first blocks alone of MobileNet and EfficientNet: each training is traced, and each network built, much sooner."""
+    block = mobilenet._depthwise_conv_block
+
+    def first(inputs: Any, *given: Any, block_id: int, **named: Any) -> Any:
+        return block(inputs, *given, block_id=block_id, **named) if block_id <= 2 else inputs
+
+    monkeypatch.setattr(mobilenet, "_depthwise_conv_block", first)
+    monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", efficientnet.DEFAULT_BLOCKS_ARGS[:1])
 
 
 @pytest.fixture
@@ -69,10 +96,12 @@ def test_a_pixel_goes_in_as_keras_says() -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights: str) -> None:
+@pytest.mark.usefixtures("short")
+def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights: str, tried: list[str]) -> None:
     told = Lines()
     config = TrainConfig(epochs=2, transfer="mobilenet-0.25", weights=weights, batch_size=16)
     result = ec.train(photos, "out", config=config, progress=told)
+    assert tried == [weights]
     record = Manifest.load(Path("out")).provenance.train_config
     assert (record["transfer"], record["weights"], record["fine_tune"]) == ("mobilenet-0.25", weights, "True")
     assert record["source_sha256"] == sha256(Path(weights).read_bytes())
@@ -88,6 +117,7 @@ def test_a_backbone_learns_in_two_phases_and_says_so(photos: ec.Dataset, weights
             assert same is isinstance(layer, keras.layers.BatchNormalization), layer.name
 
 
+@pytest.mark.usefixtures("short", "tried")
 def test_a_file_of_efficientnet_s_weights_gives_what_keras_computes_with_imagenet_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `weights="imagenet"` Keras builds one layer more than with a file."""
     keras.utils.set_random_seed(5)
@@ -115,7 +145,7 @@ def test_a_download_says_nothing_where_results_go(monkeypatch: pytest.MonkeyPatc
     assert capfd.readouterr().out == ""
 
 
-def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> None:
+def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"transfer=mobilnet is not.*\.keras.* mobilenet-0\.25, mobilenet"):
         TrainConfig(transfer="mobilnet")
     with pytest.raises(ConfigError, match=r"weights belong to.* transfer names"):
@@ -126,8 +156,10 @@ def test_what_does_not_fit_is_one_error(photos: ec.Dataset, weights: str) -> Non
         build_backbone("mobilenetv2", (32, 32, 1), None)
     with pytest.raises(ConfigError, match=r"transfer=mobilenetv2 does not.*\(16, 16, 3\)"):
         build_backbone("mobilenetv2", (16, 16, 3), None)
-    with pytest.raises(ArtifactError, match=r"weights=net\.weights\.h5 does not hold.* mobilenetv2-0\.35"):
-        build_backbone("mobilenetv2-0.35", SHAPE, weights)
+    with monkeypatch.context() as patch:
+        patch.setattr(backbones, "run_in_child", lambda call, *_: call())  # The next one is tried in a child.
+        with pytest.raises(ArtifactError, match=r"weights=net\.weights\.h5 does not hold.* mobilenetv2-0\.35"):
+            build_backbone("mobilenetv2-0.35", SHAPE, weights)
     Path("no.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
     with pytest.raises(ArtifactError, match=r"no\.weights\.h5 does not hold"):
         build_backbone("mobilenet-0.25", SHAPE, "no.weights.h5")
