@@ -50,14 +50,6 @@ def test_neither_a_sweep_s_traced_networks_nor_a_conversion_s_folder_are_told(
     assert set(caplog.messages) == {"something else"}
 
 
-def test_a_child_that_ends_without_python_s_shutdown_leaves_nothing_where_there_is_no_home_folder(tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MPL", "XDG_"))}
-    code = "import os; from edgecnn.convert.keras.load import load_keras; load_keras(); os._exit(0)"
-    homeless = {**environment, "HOME": "/proc/nope", "TMPDIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], env=homeless, check=True)
-    assert list(tmp_path.iterdir()) == []
-
-
 # In processes of their own: TensorFlow chooses its kernels once, while it is imported.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 BEFORE = "import os, sys; from pathlib import Path; from edgecnn.convert.keras import load"
@@ -73,11 +65,10 @@ print(_pywrap_util_port.IsMklEnabled(), os.environ.get("{ONEDNN}"))
 """
 
 
-def kernels(code: str, *arguments: str, setting: str | None = None) -> tuple[str, ...]:
+def kernels(code: str, *arguments: str, end: str = "", without: tuple[str, ...] = (), **settings: str) -> tuple[str, ...]:
     """Run code that imports TensorFlow; return what it prints, whether it has oneDNN's kernels, and the variable then."""
-    environment = {name: value for name, value in os.environ.items() if name != ONEDNN}
-    environment |= {ONEDNN: setting} if setting else {}
-    command = [sys.executable, "-c", f"{BEFORE}\n{code}\n{AFTER}", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith((ONEDNN, *without))} | settings
+    command = [sys.executable, "-c", f"{BEFORE}\n{code}\n{AFTER}\n{end}", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return tuple(done.stdout.split())
 
@@ -104,8 +95,23 @@ def test_a_users_module_that_imports_keras_first_gets_them_too(
     assert kernels(code, str(idx_folder)) == ("1", "True", "None")
 
 
-def test_who_sets_the_variable_decides() -> None:
-    assert kernels(f"with load.kernels_to_train():\n    {IMPORTED}", setting="0") == ("False", "0")
+@pytest.fixture(scope="module")
+def homeless(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, ...], Path]:
+    """What a child says of its kernels where the variable is 0 and there is no home folder, and its temporary folder."""
+    folder = tmp_path_factory.mktemp("homeless")
+    code = "with load.kernels_to_train():\n    load.load_keras()"
+    settings = {ONEDNN: "0", "HOME": "/proc/nope", "TMPDIR": str(folder)}
+    return kernels(code, end="sys.stdout.flush()\nos._exit(0)", without=("MPL", "XDG_"), **settings), folder
+
+
+def test_a_child_that_ends_without_python_s_shutdown_leaves_nothing_where_there_is_no_home_folder(
+    homeless: tuple[tuple[str, ...], Path],
+) -> None:
+    assert list(homeless[1].iterdir()) == []
+
+
+def test_who_sets_the_variable_decides(homeless: tuple[tuple[str, ...], Path]) -> None:
+    assert homeless[0] == ("False", "0")
 
 
 def test_other_commands_leave_the_choice_to_tensorflow() -> None:
