@@ -17,19 +17,28 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
+from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
+from edgecnn.edge.sandbox.unverified import remember_made
 from tests.convert.export.test_export_from_elsewhere import cnn, foreign
 from tests.progress import Lines
 
 LOGITS = Interface(SCHEMES["unit"], "logits")
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of `tflite`."""
+    model = keras.models.load_model(foreign(tmp_path_factory.mktemp("theirs"), *cnn()))
+    data: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    return data
+
+
 @pytest.fixture
-def tflite(tmp_path: Path) -> Path:
+def tflite(converted: bytes, tmp_path: Path) -> Path:
     """A float file as TensorFlow's own converter writes it, with no word on its pixels."""
     path = tmp_path / "theirs.tflite"
-    model = keras.models.load_model(foreign(tmp_path, *cnn()))
-    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    path.write_bytes(converted)
     return path
 
 
@@ -71,6 +80,7 @@ def test_a_float_tflite_file_is_the_reference_of_its_exports(tflite: Path, idx_f
     assert source.input.shape[0] is None
     assert (source.path, (out / source.path).read_bytes()) == ("model.tflite", tflite.read_bytes())
     assert (manifest.source_name, manifest.provenance.source) == ("theirs.tflite", "theirs.tflite")
+    assert json.loads((out / "manifest.json").read_text())["provenance"]["source"] == "theirs.tflite"
     assert "tensorflow" not in manifest.provenance.export_versions
     parity = {artifact.path: artifact.parity for artifact in manifest.exported}
     assert parity["float32.tflite"] is not None
@@ -107,18 +117,27 @@ def test_an_onnx_file_of_channels_first_and_an_old_opset_is_exported(onnx_file: 
     assert [value.name for value in model.graph.input] == ["pixels"]
 
 
-@pytest.mark.parametrize("source", ["model.keras", "float32.tflite", "float32.onnx"])
-def test_a_network_that_takes_an_image_s_pixels_in_a_row_is_exported(source: str, idx_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def in_a_row(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """The export of a network that takes an image's pixels in a row."""
     weights = np.zeros((12, 12, 3), np.float32)
     for label in range(3):
         weights[2 + 3 * label : 4 + 3 * label, 2:-2, label] = 6 / 16  # A class's bar in `drawings`.
     model = keras.Sequential([keras.Input((144,)), keras.layers.Dense(3, "softmax", use_bias=False)])
     model.set_weights([weights.reshape(144, 3)])
-    model.save(tmp_path / "theirs.keras")
-    out = tmp_path / "keras"
-    folder = ec.export(tmp_path / "theirs.keras", idx_folder, interface="unit", out=out)
+    path = tmp_path_factory.mktemp("row") / "theirs.keras"
+    model.save(path)
+    remember_made(path.read_bytes())  # The fixture `made_here` is not yet there.
+    return ec.export(path, idx_folder, interface="unit", out=path.parent / "out")
+
+
+@pytest.mark.parametrize("source", ["model.keras", "float32.tflite", "float32.onnx"])
+def test_a_network_that_takes_an_image_s_pixels_in_a_row_is_exported(
+    source: str, in_a_row: ModelFolder, idx_folder: Path, tmp_path: Path
+) -> None:
+    folder = in_a_row
     if source != "model.keras":
-        shutil.copyfile(out / source, tmp_path / source)
+        shutil.copyfile(in_a_row.folder / source, tmp_path / source)
         folder = ec.export(tmp_path / source, idx_folder, interface="unit", out=tmp_path / "again")
     manifest = folder.manifest
     assert manifest is not None
@@ -313,9 +332,3 @@ def test_bench_finds_the_preprocessing_that_is_inside_a_file(idx_folder: Path, t
     assert any("inputs are pixel," in note for note in report.notes)
     with pytest.raises(ConfigError, match=r"theirs\.tflite turns 0 to 255 into -1 to 1 by itself.*preprocess=raw"):
         ec.bench(path, data=idx_folder, interface="unit", options=options)
-
-
-def test_the_record_of_a_source_survives_its_json(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
-    ec.export(tflite, idx_folder, precisions=["float32"], interface="unit", out=tmp_path / "out")
-    record = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert record["provenance"]["source"] == "theirs.tflite"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,15 +46,38 @@ def coloured(count: int, shape: tuple[int, ...], seed: int) -> tuple[NDArray[np.
     return np.clip(wide[:, np.newaxis, np.newaxis] + noise, 0, 255).astype(np.uint8), labels
 
 
+def body(last: int = CLASSES) -> list[Any]:
+    layers = keras.layers
+    return [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(last)]
+
+
+@cache
+def learnt(channels: int) -> list[NDArray[np.float32]]:
+    """Train a small model for a second on pixels from -1 to 1, and return its weights."""
+    keras.utils.set_random_seed(1)
+    images, answers = coloured(160, (28, 28, channels), 2)  # Convolution and mean learn the same on small images, sooner.
+    model = keras.Sequential([keras.Input(images.shape[1:]), *body()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.05), loss, jit_compile=False)
+    model.fit((images / 127.5 - 1).astype(np.float32), answers, batch_size=16, epochs=12, verbose=0)
+    weights: list[NDArray[np.float32]] = model.get_weights()
+    return weights
+
+
+def learnt_for(kernel: NDArray[Any], bias: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """Return the weights of `learnt` for inputs that are pixels @ kernel + bias."""
+    filters, offsets, *others = learnt(len(bias))
+    to_pixels = np.linalg.inv(kernel)
+    theirs = np.einsum("ci,hwio->hwco", to_pixels / 127.5, filters)
+    return [theirs, offsets - np.einsum("c,hwco->o", bias, theirs) - filters.sum(axis=(0, 1, 2)), *others]
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """Train a small model for a second, export it for rpicam-apps, and return the folder."""
+    """Export a small model that has learnt for rpicam-apps, and return the folder."""
 
     def built(shape: tuple[int, int, int], scheme: str, logits: bool = False, last: int = CLASSES, **options: Any) -> Path:
-        keras.utils.set_random_seed(1)
-        layers = keras.layers
-        body = [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(last)]
-        end = [] if logits else [layers.Activation("softmax" if last > 1 else "sigmoid")]
+        end = [] if logits else [keras.layers.Activation("softmax" if last > 1 else "sigmoid")]
         taken, classes = SCHEMES[scheme], CLASSES if last > 1 else 2
         (images, labels), test = (coloured(40, shape, seed) for seed in (0, 1))
         held = coloured(VALIDATION if "max_error" in options else CLASSES, shape, 3)
@@ -62,13 +86,9 @@ def build(tmp_path: Path) -> Build:
             x_val=held[0], y_val=held[1] % classes,
         )  # fmt: skip
         kernel, bias = colour_weights(taken, 3) if shape[2] == 3 else (np.full((1, 1, 1, 1), taken.scale), np.zeros(1))
-        small, answers = coloured(160, (28, 28, shape[2]), 2)  # Convolution and mean learn the same on small images, sooner.
-        taught = keras.Sequential([keras.Input(small.shape[1:]), *body, *end])
+        model = keras.Sequential([keras.Input(shape), *body(last), *end])
         if last > 1:
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
-            taught.compile(keras.optimizers.Adam(0.05), loss, jit_compile=False)
-            taught.fit((small @ kernel[0, 0] + bias).astype(np.float32), answers, batch_size=16, epochs=12, verbose=0)
-        model = keras.Sequential([keras.Input(shape), *body, *end])
+            model.set_weights(learnt_for(kernel[0, 0], bias))
         model.save(tmp_path / "own.keras")
         ec.export(
             tmp_path / "own.keras", tmp_path / "set.npz", formats=["tflite"], precisions=["int8"], targets=["rpicam-apps"],
