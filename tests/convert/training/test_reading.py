@@ -18,7 +18,7 @@ from edgecnn.convert.training import train as training
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.fit import readers
 from edgecnn.convert.training.fit.readers import DecoderProcesses
-from edgecnn.convert.training.records import TrainState
+from edgecnn.convert.training.records import TrainResult, TrainState
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
@@ -81,8 +81,15 @@ def test_the_weights_are_the_same_whatever_decodes_and_however_much_is_kept_also
     assert f"in {processes} process" in line if processes else "in this process" in line
 
 
+@pytest.fixture(scope="module")
+def digits(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, Path, list[str]]:
+    """A run whose images are varied as digits, its folder, and what it said."""
+    folder, said = tmp_path_factory.mktemp("digits"), list[str]()
+    return train(dataset, replace(CONFIG, augment="digit"), folder, UNIT, on_text=said.append), folder, said
+
+
 def test_what_takes_seconds_before_the_first_batch_has_a_line(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, digits: tuple[TrainResult, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
 
@@ -95,17 +102,17 @@ def test_what_takes_seconds_before_the_first_batch_has_a_line(
         with pytest.raises(KeyboardInterrupt):
             training.trained(dataset, tmp_path, CONFIG, progress=Lines(said))
     assert said[-1] == "Starting TensorFlow"
-    with pytest.raises(KeyboardInterrupt):
-        train(dataset, CONFIG, tmp_path, UNIT, on_text=said.append, on_batch=stop_at(1, 1))
+    said = digits[2]
     assert said.count(f"Reading {len(dataset.test.labels)} test images once") == 1
     _, building, *_ = said[next(i for i, text in enumerate(said) if text.startswith("Image files are decoded")) :]
     assert "building the training step" in building
 
 
-def test_colour_images_are_varied_as_photos_unless_it_is_said_otherwise(dataset: Dataset, plain: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    result = train(dataset, replace(CONFIG, augment="digit"), tmp_path, UNIT, on_text=said.append)
-    assert not same(plain, tmp_path)
+def test_colour_images_are_varied_as_photos_unless_it_is_said_otherwise(
+    plain: Path, digits: tuple[TrainResult, Path, list[str]]
+) -> None:
+    result, folder, said = digits
+    assert not same(plain, folder)
     assert json.loads((plain / "train.json").read_text())["config"]["augment"] == "photo"
     assert result.config.augment == "digit"
     assert any(all(part in text for part in ("varied", ": as a digit,", "rotation, scale and shift")) for text in said)
