@@ -96,11 +96,11 @@ def test_a_float_tflite_file_is_the_reference_of_its_exports(tflite: Path, idx_f
 
 def test_an_export_is_added_to_the_folder_of_a_source(tflite: Path, idx_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ec.export(tflite, idx_folder, precisions=["float32"], interface="unit", out=out)
-    folder = ec.export(out / "model.tflite", idx_folder, formats=["onnx"], precisions=["int8"])
-    assert [artifact.path for artifact in Manifest.load(out).exported] == ["float32.tflite", "float32.onnx", "int8.onnx"]
-    assert folder.written[:2] == ("float32.onnx", "int8.onnx")
-    for name in ("float32.onnx", "model.tflite"):
+    ec.export(tflite, idx_folder, precisions=["int8"], interface="unit", out=out)
+    folder = ec.export(out / "model.tflite", idx_folder, precisions=["dynamic"])
+    assert [artifact.path for artifact in Manifest.load(out).exported] == ["float32.tflite", "dynamic.tflite", "int8.tflite"]
+    assert folder.written[:2] == ("float32.tflite", "dynamic.tflite")
+    for name in ("int8.tflite", "dynamic.tflite", "model.tflite"):
         assert read_model(out / name).unverified is None
 
 
