@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "34,890 parameters (34,698 trainable)" in trained.stdout
     assert "epoch 1/1" in trained.stderr
     edgecnn(folder, "export", "--quantize", "int8")
-    edgecnn(folder, "bench", "--launches", "2", "--min-runs", "1000", "--json", "result.json")
+    edgecnn(folder, "bench", "--launches", "1", "--min-runs", "1000", "--json", "result.json")
     return folder
 
 
@@ -77,7 +77,7 @@ def test_the_result_keeps_raw_times_and_what_ran(result: Any) -> None:
         "model.keras", "float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx",
     ]  # fmt: skip
     for file in result["files"]:
-        assert len(file["launches"]) == 2
+        assert len(file["launches"]) == 1  # Several of each: test_bench_of_one_runtime_measures_that_alone.
         rounds = [item for launch in file["launches"] for item in launch["rounds"]]
         assert sum(len(Times(**item["measured"]).unpack()) for item in rounds) == file["latency"]["runs"] >= 1000
         # 1,000 runs support a p99.
