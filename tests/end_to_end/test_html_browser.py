@@ -109,14 +109,20 @@ def test_the_measuring_sees_what_it_looks_for(chromium: str, tmp_path: Path) -> 
     assert measured["rows"] == [1]
 
 
+@pytest.fixture(scope="module")
+def pages(report: Report) -> dict[bool, str]:
+    """The page with the test images, and without: its figures take long to draw."""
+    images = np.random.default_rng(2).integers(0, 256, (IMAGES, 12, 12, 1)).astype(np.uint8)
+    test = ArraySplit(images, np.zeros(IMAGES, np.int64))
+    return {True: to_html(report, test), False: to_html(report, None)}
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("pictures", [True, False], ids=["pictures", "tables"])
 def test_the_page_is_whole_at_every_width_and_loads_nothing(
-    chromium: str, report: Report, width: int, pictures: bool, tmp_path: Path
+    chromium: str, report: Report, pages: dict[bool, str], width: int, pictures: bool, tmp_path: Path
 ) -> None:
-    images = np.random.default_rng(2).integers(0, 256, (IMAGES, 12, 12, 1)).astype(np.uint8)
-    test = ArraySplit(images, np.zeros(IMAGES, np.int64)) if pictures else None
-    measured = measure(chromium, to_html(report, test), width, tmp_path)
+    measured = measure(chromium, pages[pictures], width, tmp_path)
     assert (measured["seen"], measured["requests"]) == ([], [])
     assert measured["width"] == width
     assert max(measured["scrollWidth"], measured["furthest"]) <= width
