@@ -1,6 +1,7 @@
 """`edgecnn fit`: what is measured, trained, chosen and judged, with real networks."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import mobilenet
 from PIL import Image
 
 import edgecnn as ec
@@ -18,6 +20,7 @@ from edgecnn.benchmarks.gate.gate import FAIL, PASS
 from edgecnn.benchmarks.runners.emulated import Emulated
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
+from edgecnn.convert.training.model import backbones
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.errors import ConfigError
@@ -30,14 +33,14 @@ from edgecnn.workflows import sweep as sweep_work
 from edgecnn.workflows.export import tuning_for
 from edgecnn.workflows.fit_costs import kept_costs
 from edgecnn.workflows.rungs import TrainingPace
-from tests.convert.export.conftest import Invented, few_floats
+from tests.convert.export.conftest import Invented
 from tests.convert.training.model.weights import write_weights
 from tests.drawings import write_letters
 from tests.schemas import require_valid
 
-pytestmark = pytest.mark.usefixtures("few_launches")
+pytestmark = pytest.mark.usefixtures("few_launches", "one_stage")
 
-LIMIT_KIB = 20
+LIMIT_KIB = 6.5
 # Two networks for three epochs of six seconds each, and two that show the time; a tenth is kept to train for integers.
 MINUTES = (3 + 2) * 2 * 6.1 / 60 / 0.9
 _COMMAND = ("--val-share", "0.2", "--minutes", f"{MINUTES}", "--allow", "noise")
@@ -153,6 +156,7 @@ def test_channels_are_cut_out_of_a_model_until_it_is_within_the_limits(
         ec.fit(idx_folder, replace(budget, max_size_kib=limit / 2), tmp_path / "out", **options)
 
 
+@pytest.mark.usefixtures("made_here")
 def test_a_model_with_nothing_left_to_cut_fails_by_its_limit_and_errors_name_the_model(
     idx_folder: Path, tmp_path: Path, terminal: Any
 ) -> None:
@@ -176,6 +180,8 @@ def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file
         return tuple(replace(cost, p90_ns=1000.0 * height * width) for cost in kept_costs(job, models, path))
 
     monkeypatch.setattr(fit_work, "kept_costs", slow_by_area)
+    # It is the network for pictures, with the layers of a smaller one.
+    monkeypatch.setitem(NETWORKS, "residual", NETWORKS["residual"]._replace(build=NETWORKS["strided"].build))
     monkeypatch.setattr(fit_work, "NETWORKS", {"residual": NETWORKS["residual"]})
     monkeypatch.setattr(fit_work, "_SCALES", (0.125,))
     monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
@@ -216,7 +222,7 @@ def test_pictures_of_a_folder_have_smaller_sizes_unless_something_says_theirs(
 
 
 def test_on_an_emulated_core_instructions_are_limited_and_no_time_is_measured(
-    few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: tuple[Path, Any], few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared, were_thorough = list[str](), list[bool]()
 
@@ -226,9 +232,9 @@ def test_on_an_emulated_core_instructions_are_limited_and_no_time_is_measured(
 
     monkeypatch.setattr(Emulated, "counts", counts)
     monkeypatch.setattr(Emulated, "prepare", lambda core: prepared.append(core.core))
-    monkeypatch.setattr(fit_work, "learns_integers", lambda model_format: False)
-    options: Any = {"minutes": 5.2 * 6 / 60 / 0.9, "images": ec.FolderOptions(val_share=0.2), "device": "cortex-a72"}
-    limit = 2_000_000
+    shutil.copytree(found[0], tmp_path / "out")  # What is within that limit is trained.
+    options: Any = {"minutes": MINUTES, "images": ec.FolderOptions(val_share=0.2), "device": "cortex-a72"}
+    limit = int(100 * LIMIT_KIB * 1024)
     fit = ec.fit(idx_folder, ec.Budget(max_drop_points=None), tmp_path / "out", max_instructions=limit, **options)
     assert prepared == ["cortex-a72"]
     assert were_thorough == [False, True]
@@ -261,9 +267,13 @@ def test_instructions_are_a_limit_on_emulated_cores_alone(options: Any, named: s
 
 
 def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that_chose_none_of_its_layers(
-    few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: tuple[Path, Any], few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged, files = fit_work.judged, list[Any]()
+
+    def some_floats(operators: frozenset[str]) -> float:
+        """The cheapest file has two operators of integers, and the others in float."""
+        return 5.0 + abs(len(operators) - 2)
 
     def only_tuned(*given: Any) -> list[Any]:
         files.extend(judged(*given))
@@ -273,8 +283,9 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
     monkeypatch.setattr(fit_work, "_SCALES", (0.25,))
     monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
     monkeypatch.setattr(fit_work, "learns_integers", lambda model_format: False)  # Other tests have that.
-    monkeypatch.setattr(sweep_work, "usual_tuning", lambda *given: tuning_for(None, Invented(few_floats)))
+    monkeypatch.setattr(sweep_work, "usual_tuning", lambda *given: tuning_for(None, Invented(some_floats)))
     options: Any = {"minutes": 5.2 * 6 / 60 / 0.9, "allow": ("noise",), "images": ec.FolderOptions(val_share=0.2)}
+    shutil.copytree(found[0] / "8-8-8", tmp_path / "out" / "8-8-8")  # Trained for as many epochs.
     fit = ec.fit(idx_folder, ec.Budget(max_drop_points=None, max_p90_ms=1000), tmp_path / "out", tune=True, **options)
     assert "int8.tflite or float32.tflite" in (tmp_path / "out" / "costs.json").read_text()
     assert [Path(file.file).name for _, file in files] == ["tuned.tflite", "int8.tflite", "float32.tflite"]
@@ -294,6 +305,19 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
     assert f"{fit.chose} other test images chose its layers in float" in fit.to_text(1000)
 
 
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MobileNet has its first blocks alone, and weights are tried in this process, where they fit those."""
+    block = mobilenet._depthwise_conv_block
+
+    def first(inputs: Any, *given: Any, block_id: int, **named: Any) -> Any:
+        return block(inputs, *given, block_id=block_id, **named) if block_id <= 2 else inputs
+
+    monkeypatch.setattr(mobilenet, "_depthwise_conv_block", first)
+    monkeypatch.setattr(backbones, "run_in_child", lambda call, *named: call())
+
+
+@pytest.mark.usefixtures("shallow")
 def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_work, "_SCALES", ())  # None of edgecnn's own.
     monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
