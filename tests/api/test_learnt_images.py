@@ -46,11 +46,14 @@ def train_further(data: Path, out: Path, images: ec.FolderOptions, interface: st
     return ec.train(data, out, config=replace(CONFIG, **how), images=images, interface=interface)
 
 
-def test_the_same_draw_is_none_of_the_learnt_images(pets: Path, tmp_path: Path) -> None:
+def test_the_same_draw_is_none_of_the_learnt_images_and_no_doubt(pets: Path, tmp_path: Path) -> None:
     model = pets / "model" / "model.keras"
-    assert train_further(pets / "photos", tmp_path, options(), transfer=str(model)).test_images == 8
+    further = train_further(pets / "photos", tmp_path, options(), transfer=str(model))
+    assert further.test_images == 8
     (own,) = ec.evaluate(model, data=pets / "photos", images=options()).files
     assert own.dataset.learnt == ()
+    for result in (further, ec.open(pets / "model"), ec.evaluate(pets / "model")):
+        assert "may have learned from them" not in " ".join(result.to_text().split())
 
 
 @pytest.mark.parametrize("other", [{"split_seed": 3}, {"test_share": 0.2}])
@@ -115,18 +118,28 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     assert folder.manifest.dataset.learnt == tuple(range(7))
 
 
+@pytest.fixture(scope="module")
+def drawn_before(copied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
+    """Models that were trained on the images of `copied` without validation images, and with some of them as such."""
+    found = {}
+    for has_validation, share in ((False, 0.0), (True, 0.2)):
+        folder = tmp_path_factory.mktemp("first")
+        ec.train(copied / "images.npz", folder, config=SMALL, images=ec.FolderOptions(val_share=share))
+        found[has_validation] = str(folder / "model.keras")
+    return found
+
+
 @pytest.mark.parametrize(("drawn_from", "learnt"), [("all", True), ("other seed", True), ("same draw", False), ("new", False)])
 def test_validation_images_that_a_model_learnt_before_it_was_trained_further_set_no_threshold(
-    drawn_from: str, learnt: bool, copied: Path, tmp_path: Path
+    drawn_from: str, learnt: bool, copied: Path, drawn_before: dict[bool, str], tmp_path: Path
 ) -> None:
-    before, now = ec.FolderOptions(val_share=0.2), ec.FolderOptions(val_share=0.2, split_seed=5 if "seed" in drawn_from else 0)
-    data = copied / "images.npz"
-    ec.train(data, tmp_path / "first", config=SMALL, images=ec.FolderOptions(val_share=0) if drawn_from == "all" else before)
+    now = ec.FolderOptions(val_share=0.2, split_seed=5 if "seed" in drawn_from else 0)
+    data, first = copied / "images.npz", drawn_before[drawn_from != "all"]
     if drawn_from == "new":
         parts = dict(np.load(data))
         data = tmp_path / "others.npz"
         np.savez(data, **parts | {"x_train": 255 - parts["x_train"]})
-    trained = ec.train(data, tmp_path / "on", config=replace(CONFIG, model=str(tmp_path / "first" / "model.keras")), images=now)
+    trained = ec.train(data, tmp_path / "on", config=replace(CONFIG, model=first), images=now)
     assert trained.dataset.validation
     assert trained.dataset.validation.val_may_be_learnt == learnt
     # Further training on the same images does not make it unknown.
@@ -191,12 +204,6 @@ def test_listed_test_images_are_no_doubt_and_are_found_again(pets: Path, tmp_pat
     assert folder.manifest
     assert folder.manifest.dataset.test_list == listed
     assert "those of a list" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
-
-
-def test_what_edgecnn_trained_is_known_and_no_doubt(pets: Path, tmp_path: Path) -> None:
-    further = train_further(pets / "photos", tmp_path, options(), transfer=str(pets / "model" / "model.keras"))
-    for result in (further, ec.open(pets / "model"), ec.evaluate(pets / "model")):
-        assert "may have learned from them" not in " ".join(result.to_text().split())
 
 
 def test_more_pictures_are_drawn_anew_unless_they_have_a_test_folder(pets: Path, tmp_path: Path) -> None:

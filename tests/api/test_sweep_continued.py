@@ -26,8 +26,10 @@ from tests.convert.export.conftest import Invented, few_floats
 from tests.drawings import blank_split
 from tests.progress import Lines
 
-CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="strided")
-NAME = "strided-2-2-2"
+CONFIG = ec.TrainConfig(recipe="notebook", epochs=3, filters=(2, 2, 2), network="cnn")
+NAME = "2-2-2"
+
+pytestmark = pytest.mark.usefixtures("one_stage")
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,18 @@ def images(idx_folder: Path) -> ec.Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(one_stage: None, images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a network was trained for three epochs."""
     out = tmp_path_factory.mktemp("sweep")
     work(images, out).trained(Training(resolved(CONFIG, images.train), out / NAME, "1 of 1"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def swept(images: ec.Dataset, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `trained` with the network's plain file. Do not write to it."""
+    out = Path(shutil.copytree(trained, tmp_path_factory.mktemp("swept") / "out"))
+    assert work(images, out).network(Training(resolved(CONFIG, images.train), out / NAME, "1 of 1")).qat is None
     return out
 
 
@@ -51,7 +61,7 @@ def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, tr
     here = work(images, trained)
     assert here.is_trained(resolved(CONFIG, images.train), trained / NAME)
     assert not here.is_trained(resolved(replace(CONFIG, epochs=4), images.train), trained / NAME)  # It goes on.
-    assert not here.is_trained(resolved(CONFIG, images.train), trained / "strided-2-2-3")
+    assert not here.is_trained(resolved(CONFIG, images.train), trained / "2-2-3")
 
 
 def test_what_was_chosen_is_said_once_or_for_each_network_and_is_in_its_record(images: ec.Dataset, tmp_path: Path) -> None:
@@ -94,11 +104,10 @@ def test_a_file_is_exported_again_only_if_it_was_trained_otherwise_for_its_integ
 
 
 def test_a_file_with_layers_in_float_that_somebody_exported_there_is_not_the_plain_one(
-    images: ec.Dataset, trained: Path, tmp_path: Path
+    images: ec.Dataset, swept: Path, tmp_path: Path
 ) -> None:
-    out = Path(shutil.copytree(trained, tmp_path / "out"))
+    out = Path(shutil.copytree(swept, tmp_path / "out"))
     here, training = work(images, out), Training(resolved(CONFIG, images.train), out / NAME, "1 of 1")
-    here.network(training)
     manifest = Manifest.load(out / NAME)
     plain = manifest.artifact("int8.tflite")
     assert plain
@@ -127,12 +136,11 @@ def test_fit_exports_what_can_not_be_trained_for_integers_without_and_a_sweep_re
 
 
 def test_a_file_of_a_network_that_is_not_tuned_is_trained_for_its_integers_where_it_was_not(
-    images: ec.Dataset, trained: Path, tmp_path: Path
+    images: ec.Dataset, swept: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(trained / NAME, tmp_path / NAME)
+    shutil.copytree(swept / NAME, tmp_path / NAME)
     here = work(images, tmp_path)
     training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
-    assert here.network(training).qat is None
     tuning = Tuning(Invented(few_floats), Judge(lambda *files: "never enough", 0.5, lambda *files: 1.0), 0)
     exporting = replace(here.exporting, qat=1)
     found = replace(here, exporting=exporting, tuning=tuning).network(training)
@@ -214,13 +222,13 @@ def test_a_file_tuned_for_another_machine_or_of_another_format_is_not_taken(
     [
         (["own_nets:sized"], {"width": [2, 0]}, r"^networks=own_nets:sized fails .* width=0"),
         (["own_nets:missing"], {}, "^networks=own_nets:missing: own_nets has no function missing"),
-        (["strided", "own_nets:binary"], {}, "own_nets:binary gives .* but the images have 3 classes"),
+        (["cnn", "own_nets:binary"], {}, "own_nets:binary gives .* but the images have 3 classes"),
     ],
 )
 def test_a_network_that_can_not_be_trained_is_found_before_the_first_is_trained(
     networks: list[str], arguments: dict[str, list[int]], message: str, images: ec.Dataset
 ) -> None:
-    sizes = [(2, 2, 2)] if "strided" in networks else []
+    sizes = [(2, 2, 2)] if "cnn" in networks else []
     with pytest.raises(ec.ConfigError, match=message):
         ec.sweep(sizes, images, "out", networks=networks, arguments=arguments, config=CONFIG, interface="raw")
     assert not list(Path().glob("out/*"))
@@ -229,7 +237,7 @@ def test_a_network_that_can_not_be_trained_is_found_before_the_first_is_trained(
 def test_a_folder_of_other_settings_is_found_before_the_first_is_trained(images: ec.Dataset, trained: Path) -> None:
     before = set(trained.iterdir())
     with pytest.raises(ec.ConfigError, match=rf"{NAME} .*with seed=0, not 1"):
-        ec.sweep([(2, 2, 3), (2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, seed=1))
+        ec.sweep([(2, 2, 3), (2, 2, 2)], images, trained, networks=["cnn"], config=replace(CONFIG, seed=1))
     assert set(trained.iterdir()) == before
 
 
@@ -239,7 +247,7 @@ def test_a_damaged_checkpoint_is_said_to_be_deleted(images: ec.Dataset, trained:
     checkpoint.write_bytes(whole[:-1] + bytes(np.array([whole[-1] ^ 1], np.uint8)))
     try:
         with pytest.raises(ec.ArtifactError, match=r"epoch-3\.keras is damaged.*delete its folder$"):
-            ec.sweep([(2, 2, 2)], images, trained, networks=["strided"], config=replace(CONFIG, epochs=4))
+            ec.sweep([(2, 2, 2)], images, trained, networks=["cnn"], config=replace(CONFIG, epochs=4))
     finally:
         checkpoint.write_bytes(whole)
 

@@ -47,19 +47,19 @@ def test_own_networks_are_swept_over_their_arguments_beside_edgecnns_on_photos_i
         "--network", "own_nets:sized", "--set", "width=2,3", "--set", "activation=tanh", "--preprocess", "raw",
         "--network", "own_nets:subclassed",
     )  # fmt: skip
-    typed = ("sweep", *data, "--network", "separable", "--filters", "8,12,16", *own, "--out", "out", "--allow", "noise")
+    typed = ("sweep", *data, "--network", "cnn", "--filters", "8,12,16", *own, "--out", "out", "--allow", "noise")
     text = terminal.passes(*typed)
-    names = ["separable 8,12,16", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
+    names = ["8,12,16", "own_nets:sized width=2 activation=tanh", "own_nets:sized width=3 activation=tanh"]
     names.append("own_nets:subclassed")
     rows = [row["network"] for row in record()["rows"]]
     assert [(row["network"], row["filters"], row["arguments"]) for row in rows] == [
-        ("separable", [8, 12, 16], []),
+        ("cnn", [8, 12, 16], []),
         ("own_nets:sized", [], ["width=2", "activation=tanh"]),
         ("own_nets:sized", [], ["width=3", "activation=tanh"]),
         ("own_nets:subclassed", [], []),
     ]
     assert rows[3]["parameters"] == 12 * 8 * 3 * 2 + 2
-    folders = ["separable-8-12-16", "own_nets-sized-width-2-activation-tanh", "own_nets-sized-width-3-activation-tanh"]
+    folders = ["8-12-16", "own_nets-sized-width-2-activation-tanh", "own_nets-sized-width-3-activation-tanh"]
     folders.append("own_nets-subclassed")
     assert [row["file"] for row in rows] == [f"{folder}/int8.tflite" for folder in folders]
     table = text[text.index("Networks by size") :]
