@@ -100,7 +100,7 @@ def benched(folder: str, points: str) -> dict[str, Any]:
 
 def test_a_folder_of_colour_photos_trains_the_cnn_and_a_photo_is_predicted(home: Path) -> None:
     folder_of_images(home / "discs", colours, classes=5, train=60, test=40)
-    run("train", "--data", "discs", "--size", "32x32", "--network", "cnn", "--epochs", "8", *SMALL_STEPS)
+    run("train", "--data", "discs", "--size", "32x32", "--network", "cnn", "--epochs", "4", *SMALL_STEPS)
     run("export", "artifacts/discs/model.keras")
     accuracies = benched("artifacts/discs", "2")
     assert accuracies["int8.tflite"]["correct"] >= 190
@@ -111,14 +111,14 @@ def test_a_folder_of_colour_photos_trains_the_cnn_and_a_photo_is_predicted(home:
 
 def test_a_mobile_network_with_depthwise_convolutions_that_rescales_and_normalizes_inside(home: Path) -> None:
     arrays(home / "discs.npz", colours, classes=5, train=200, test=80)
-    run("train", "--data", "discs.npz", "--model", "networks:mobile", "--preprocess", "raw", "--epochs", "6", *LARGER_STEPS)
+    run("train", "--data", "discs.npz", "--model", "networks:mobile", "--preprocess", "raw", "--epochs", "5", *LARGER_STEPS)
     run("export", "artifacts/discs/model.keras")
     assert benched("artifacts/discs", "2")["float32.onnx"]["correct"] >= 380
 
 
 def test_a_residual_network_with_dilation_that_ends_in_logits_of_three_hundred_classes(home: Path) -> None:
     arrays(home / "spots.npz", corners, classes=300, train=8, test=2)
-    command = ("train", "--data", "spots.npz", "--model", "networks:residual", "--preprocess", "tf", "--epochs", "4")
+    command = ("train", "--data", "spots.npz", "--model", "networks:residual", "--preprocess", "tf", "--epochs", "3")
     run(*command, code=4)  # Its rows are not probabilities, which must be stated.
     run(*command, "--logits", *LARGER_STEPS)
     run("export", "artifacts/spots/model.keras")
