@@ -53,4 +53,4 @@ def test_the_networks_of_the_page_have_the_promised_sizes(tmp_path: Path, monkey
     (tmp_path / "nets_of_the_page.py").write_text(networks_of_the_page())
     monkeypatch.syspath_prepend(tmp_path)
     nets = importlib.import_module("nets_of_the_page")
-    assert [make((28, 28, 1), 10).count_params() for make in (nets.narrow, nets.deep)] == [1990, 8594]
+    assert [make((28, 28, 1), 10).count_params() for make in (nets.tiny, nets.narrow, nets.deep)] == [997, 1990, 8594]
