@@ -1,4 +1,7 @@
-"""The published JSON Schemas: as the dataclasses are, and as commands write. Those of train and sweep are where those run."""
+"""The published JSON Schemas: as the dataclasses are, and as commands write.
+
+Those of train, sweep, doctor and selftest, which take long, are where those run.
+"""
 
 import json
 import shutil
@@ -23,7 +26,6 @@ SHORT = ("--launches", "2", "--min-runs", "40", "--min-seconds", "0")
 ANY_DROP = ("--max-drop", "100")
 COMMANDS = {
     "data": ("data", "{images}"),
-    "doctor": ("doctor", "{bundle}"),
     "summary": ("summary", "{folder}/float32.onnx"),
     "summary of a folder": ("summary", "{folder}"),
     "verify": ("verify", "{folder}/int8.tflite"),
@@ -33,8 +35,7 @@ COMMANDS = {
     "predict": ("predict", "{folder}/float32.onnx", "--index", "0"),
     "bench": ("bench", "{folder}", "--runtime", "onnx", *SHORT, *ANY_DROP, "--batch", "2", "--rate", "100", "--profile"),
     "bench of random inputs": ("bench", "copy.tflite", *SHORT, "--max-size-kib", "1000"),
-    "compare": ("compare", "{result}", "{again}"),
-    "selftest": ("selftest", "{folder}/int8.tflite", "--trials", "4", *SHORT),
+    "compare": ("compare", "{result}", "bench.json", "--force"),  # What `bench` above wrote, of other images.
     "diagnose": ("diagnose", "{folder}/int8.tflite"),
 }
 
@@ -47,9 +48,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture(scope="module")
 def places(three_files: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("written")
-    return {"folder": three_files, "images": idx_folder, "bundle": home / "bars.zip"} | {
-        name: home / f"{name}.json" for name in ("result", "again")
-    }
+    return {"folder": three_files, "images": idx_folder, "bundle": home / "bars.zip", "result": home / "result.json"}
 
 
 def test_the_manifest_is_what_its_schema_says_and_one_with_another_field_is_not(exported: Path) -> None:
@@ -98,15 +97,14 @@ def test_what_a_command_writes_is_what_its_schema_says(
     monkeypatch.setattr(other_measurements, "_frames", lambda rate, options: 100)
     terminal.passes("bundle", three_files, "--out", places["bundle"], "--images", "20", "--json", "bundle.json")
     require_valid("bundle", Path("bundle.json").read_text())
-    for name in ("result", "again"):
-        terminal.passes("bench", places["bundle"], "--runtime", "onnx", *SHORT, *ANY_DROP, "--json", places[name])
-        require_valid("bench", places[name].read_text())
+    terminal.passes("bench", places["bundle"], "--runtime", "onnx", *SHORT, *ANY_DROP, "--json", places["result"])
+    require_valid("bench", places["result"].read_text())
     report = read_report(places["result"])
     devices = (DeviceResult("pi-4", "it has no Python", None), DeviceResult("pi-5", None, report))
     require_valid("bench-device", to_json(DeviceResults(1, "edgecnn bench", devices)))
     shutil.copy(three_files / "int8.tflite", "copy.tflite")
     for title, arguments in COMMANDS.items():
         written = Path(f"{title}.json")
-        busy = {"doctor": 4}.get(title, 7)  # What a busy machine is to each.
-        assert terminal.run(*(item.format(**places) for item in arguments), "--json", written) in (0, busy), terminal.err
+        # A busy machine's exit code is 7.
+        assert terminal.run(*(item.format(**places) for item in arguments), "--json", written) in (0, 7), terminal.err
         require_valid(title.split()[0], written.read_text())

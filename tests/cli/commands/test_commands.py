@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.records import from_json
 from tests.cli.always_right import SHORT, always_right
+from tests.schemas import require_valid
 
 KEPT = Path(__file__).parents[2] / "benchmarks/kept_results/schema-5.json"
 
@@ -150,6 +152,7 @@ def test_a_comparison_of_noisy_results_that_is_to_be_judged_exits_with_7(termina
 def test_selftest_prints_the_noise_floor(exported: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("selftest", exported / "int8.onnx", "--trials", "4", "--launches", "2", "--min-runs", "40", "--min-seconds", "0")
     assert terminal.run(*command, "--json", "-") in (0, 7), terminal.err
+    require_valid("selftest", terminal.out)
     record = json.loads(terminal.out)
     assert (record["file"], len(record["side_by_side"]["ratios"])) == ("int8.onnx", 4)
     assert "trial 4 of 4" in terminal.err
@@ -203,12 +206,17 @@ def test_a_file_copied_out_of_its_folder_is_said_to_be_unverified(
     assert re.search(r"^unverified: .*manifest\.json.*\b0\.00392157 \* pixel", text, re.M)
 
 
-def test_doctor_runs_a_folders_files_and_says_what_is_wrong(three_files: Path, terminal: Any) -> None:
+def test_doctor_runs_a_folders_files_and_says_what_is_wrong(
+    three_files: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal.passes("doctor", three_files, "--json", "found.json")
+    require_valid("doctor", Path("found.json").read_text())
     findings = {finding["name"]: finding["status"] for finding in json.loads(Path("found.json").read_text())["findings"]}
     assert {findings[name] for name in ("float32.tflite", "int8.tflite", "float32.onnx")} <= {"ok", "warning"}
     shutil.copy(three_files / "int8.tflite", "cut.tflite")
     Path("cut.tflite").write_bytes(Path("cut.tflite").read_bytes()[:3000])
+    # Without the other runtimes, which take long to import.
+    monkeypatch.setattr("edgecnn.edge.formats.find_spec", lambda name: find_spec(name) if name == "ai_edge_litert" else None)
     line = terminal.fails(4, "doctor", "cut.tflite")
     assert "problems found: 1," in line
     assert "cut.tflite" in terminal.out
