@@ -19,6 +19,7 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
+from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
@@ -141,7 +142,9 @@ def test_fit_trains_its_networks_on_the_nodes_and_judges_one_file_here(
     minutes = 2 * (1 + 2) * 6.1 / 60  # Two networks for an epoch of six seconds, and two that show the time.
     monkeypatch.setattr(fits, "learns_integers", lambda model_format: False)  # Happens here, and other tests have it.
     monkeypatch.setattr(fits, "kept_costs", slow_by_area)
-    monkeypatch.setattr(fits, "NETWORKS", {"residual": NETWORKS["residual"]})
+    # The smaller network, in place of the one for pictures: the nodes have it too.
+    monkeypatch.setattr(fits, "choose", lambda base, train: choose(replace(base, network="strided"), train))
+    monkeypatch.setattr(fits, "NETWORKS", {"strided": NETWORKS["strided"]})
     monkeypatch.setattr(fits, "_SCALES", (0.125, 0.25))
     monkeypatch.setattr(fits, "_least_epochs", lambda job: 1)
     monkeypatch.setattr(fits, "is_a_guess", lambda probabilities, labels: False)
