@@ -28,6 +28,8 @@ from tests.edge.serving.service.desk import clients
 from tests.end_to_end.test_deploy import PLACE, REAL
 from tests.end_to_end.test_devices import wheel
 
+# Sixteen clients that wait so long between two requests still ask every 6 ms, while pip works for seconds.
+PAUSE = 0.1
 FIRST, SECOND = ("--file", "float32.tflite"), ("--file", "float32.onnx")
 
 
@@ -85,7 +87,7 @@ def test_no_request_is_refused_while_updates_and_rollbacks_come(
     board: Any, service: Server, picture: bytes, artifacts: Path, terminal: Any, tmp_path: Path
 ) -> None:
     pid = ask(state_of(board), {"do": "status"})["pid"]
-    with clients(service, picture) as many:
+    with clients(service, picture, pause=PAUSE) as many:
         for files in (SECOND, FIRST, SECOND):
             done = deployed(terminal, tmp_path, artifacts, *files, "--watch", "1s")
             assert (done["outcome"], done["serving"], done["answers"] >= 1) == ("deployed", True, True), terminal.err
@@ -168,7 +170,7 @@ def test_another_edgecnn_gets_an_environment_of_its_own_and_the_running_service_
     assert (first / "bin/edgecnn").exists()
     with (
         serving(tmp_path, place / "current/model.zip", "--state", place / "service") as server,
-        clients(server, picture) as many,
+        clients(server, picture, pause=PAUSE) as many,
     ):
         before = ask(place / "service", {"do": "status"})
         done = deploy(f"{REAL}# another")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgecnn.benchmarks.measure.options import PlanOptions
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
@@ -17,7 +18,7 @@ from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from tests.drawings import drawings
 from tests.kept.make import KEPT
-from tools.repairs import results
+from tools.repairs import measure, results
 from tools.repairs.images import split, write_images
 from tools.repairs.measure import Comparison, Measured, compare
 from tools.repairs.page import PAGE, to_page, to_text
@@ -28,6 +29,12 @@ from tools.repairs.table import Pair, PublicImages, read_table
 UNIT = Interface(SCHEMES["unit"])
 COMMIT = "0" * 40
 FLOAT32, INT8 = KEPT / "bars" / "float32.tflite", KEPT / "bars" / "int8.tflite"
+
+
+@pytest.fixture(autouse=True)
+def short_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a file takes is not what is tested here."""
+    monkeypatch.setattr(measure, "_PLAN", PlanOptions(min_seconds=0, min_runs=40, launches=2))
 
 
 @pytest.fixture(scope="module")

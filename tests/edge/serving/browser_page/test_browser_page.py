@@ -38,7 +38,7 @@ pytestmark = pytest.mark.workstation("needs a browser")
 if TYPE_CHECKING:
     from tests.edge.serving.browser import Browser, Points
 
-IMAGES = 1000
+IMAGES = 300
 LEAST = 0.95  # Probability from which the files accept an answer.
 FILES = ("float32.onnx", "int8.onnx")
 TWO = ((0.3, 0.35), (0.35, 0.22), (0.5, 0.16), (0.66, 0.24), (0.68, 0.4), (0.52, 0.62), (0.3, 0.82), (0.5, 0.8), (0.74, 0.82))
@@ -154,7 +154,7 @@ def photo(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.stack([255 * x, 255 * y, 127 + 120 * np.sin(9 * x + 5 * y)], axis=2).astype(np.uint8))
 
 
-def test_a_thousand_test_images_have_the_classes_and_pixels_of_python(page: "Browser", site: Path, exported: Path) -> None:
+def test_three_hundred_test_images_have_the_classes_and_pixels_of_python(page: "Browser", site: Path, exported: Path) -> None:
     images, _ = drawings(IMAGES, seed=9)
     names = [f"test-{index}.png" for index in range(IMAGES)]
     for name, image in zip(names, images, strict=True):

@@ -41,14 +41,20 @@ def wait_status(state: Path, **wanted: Any) -> Any:
 class Clients:
     """Clients in threads, each of which asks again and again; an odd one keeps its connection.
 
+    Args:
+        server: Whom they ask.
+        picture: What they send.
+        pause: Seconds for which each waits between two requests, where a test takes long.
+
     Attributes:
         answers: The number of answers by the hash of the file and the class that it named.
         failures: What else came.
     """
 
-    def __init__(self, server: Server, picture: bytes) -> None:
+    def __init__(self, server: Server, picture: bytes, pause: float = 0) -> None:
         self.answers, self.failures = dict[tuple[str, str], int](), list[str]()
         self._server, self._picture, self._end, self._lock = server, picture, threading.Event(), threading.Lock()
+        self._pause = pause
 
     def run(self, keeps: bool) -> None:
         while not self._end.is_set():
@@ -59,6 +65,8 @@ class Clients:
                     except (OSError, http.client.HTTPException) as error:
                         self.failures.append(f"{type(error).__name__}: {error} ({'kept' if keeps else 'new'})")
                         break
+                    if self._pause:
+                        self._end.wait(self._pause)
                     if not keeps:
                         break
 
@@ -79,9 +87,9 @@ class Clients:
 
 
 @contextmanager
-def clients(server: Server, picture: bytes, count: int = 16) -> Iterator[Clients]:
+def clients(server: Server, picture: bytes, count: int = 16, pause: float = 0) -> Iterator[Clients]:
     """Have clients ask during the block; every second one keeps its connection."""
-    many = Clients(server, picture)
+    many = Clients(server, picture, pause)
     threads = [threading.Thread(target=many.run, args=(number % 2 == 1,)) for number in range(count)]
     for thread in threads:
         thread.start()
