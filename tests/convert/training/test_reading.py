@@ -23,9 +23,9 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Preprocessing
+from tests.api.progress import Lines
 from tests.cli.commands.own_things import photos
 from tests.convert.training.runs import same, stop_at, train
-from tests.progress import Lines
 
 pytestmark = pytest.mark.usefixtures("one_stage")
 

@@ -20,8 +20,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
+from tests.api.progress import Lines
 from tests.convert.training.model.weights import write_weights
-from tests.progress import Lines
 
 SHAPE = (32, 32, 3)
 
