@@ -18,6 +18,7 @@ from edgecnn.benchmarks.measure import planning
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
+from edgecnn.edge.result import Silent
 from edgecnn.edge.sandbox.unverified import remember_made
 from tests.drawings import write_idx_folder
 from tests.slow import reason
@@ -196,6 +197,16 @@ def bad_network(idx_folder: Path) -> Any:
     from tests.bad_network import bad_network  # noqa: PLC0415 - It imports TensorFlow.
 
     return bad_network(idx_folder)
+
+
+class Lines(Silent):
+    """Progress that keeps its lines, in a list of the test's own if it has one."""
+
+    def __init__(self, lines: list[str] | None = None) -> None:
+        self.lines: list[str] = [] if lines is None else lines
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class Terminal:

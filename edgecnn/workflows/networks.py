@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.results.sweep import SweptNetwork, network_name
-from edgecnn.convert.export.config import ExportConfig, Gain, Tuning
+from edgecnn.convert.export.config import QAT_FORMAT, ExportConfig, Gain, Tuning
 from edgecnn.convert.export.converters import of_batches
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.export.keep_accuracy import UnfitReference
@@ -294,12 +294,13 @@ class NetworkWork:
         """Return whether the plain file was exported, with as many epochs for integers as now, and no layer in float."""
         if not self._has(folder, self.plain):
             return False
-        artifact, qat = Manifest.load(folder).artifact(self.plain), self.qat(folder)
-        return artifact is not None and artifact.mended is None and (qat.epochs if qat else None) == self._epochs(folder)
+        artifact = Manifest.load(folder).artifact(self.plain)
+        epochs = artifact.qat.epochs if artifact and artifact.qat else None
+        return artifact is not None and artifact.mended is None and epochs == self._epochs(folder)
 
     def _epochs(self, folder: Path) -> int | None:
         """Return for how many epochs the plain file of an exported network is trained for integers; None if it can't be."""
-        float32 = FORMATS["tflite"].file_name("float32")
+        float32 = FORMATS[QAT_FORMAT].file_name("float32")
         if self.or_plain and self.exporting.qat and self._has(folder, float32):
             try:
                 FloatGraph(read_model(folder / float32).data)

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.applications import mobilenet
 from PIL import Image
 
 import edgecnn as ec
@@ -34,7 +33,7 @@ from edgecnn.workflows.export import tuning_for
 from edgecnn.workflows.fit_costs import kept_costs
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.export.conftest import Invented
-from tests.convert.training.model.weights import write_weights
+from tests.convert.training.model.weights import shorten_mobilenet, write_weights
 from tests.drawings import write_letters
 from tests.schemas import require_valid
 
@@ -308,12 +307,7 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
 @pytest.fixture
 def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     """MobileNet has its first blocks alone, and weights are tried in this process, where they fit those."""
-    block = mobilenet._depthwise_conv_block
-
-    def first(inputs: Any, *given: Any, block_id: int, **named: Any) -> Any:
-        return block(inputs, *given, block_id=block_id, **named) if block_id <= 2 else inputs
-
-    monkeypatch.setattr(mobilenet, "_depthwise_conv_block", first)
+    shorten_mobilenet(monkeypatch)
     monkeypatch.setattr(backbones, "run_in_child", lambda call, *named: call())
 
 

@@ -14,8 +14,8 @@ import edgecnn as ec
 from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.records import from_json
-from tests.api.progress import Lines
 from tests.cli.commands.own_things import photos
+from tests.conftest import Lines
 
 pytestmark = pytest.mark.usefixtures("one_stage")
 

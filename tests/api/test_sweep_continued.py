@@ -22,7 +22,7 @@ from edgecnn.edge.result import SILENT
 from edgecnn.workflows.fit import for_integers
 from edgecnn.workflows.networks import NetworkWork, Training, errors_of_a_sweep
 from edgecnn.workflows.sweep import _with_reasons
-from tests.api.progress import Lines
+from tests.conftest import Lines
 from tests.convert.export.conftest import Invented, few_floats
 from tests.drawings import blank_split
 

@@ -21,7 +21,7 @@ from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.workflows.source_interface import _fitting
-from tests.api.progress import Lines
+from tests.conftest import Lines
 from tests.drawings import drawings, write_idx, write_letters
 
 SHAPE = (12, 12, 1)

@@ -20,7 +20,7 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.sandbox.unverified import remember_made
-from tests.api.progress import Lines
+from tests.conftest import Lines
 from tests.convert.export.test_export_from_elsewhere import cnn, foreign
 
 LOGITS = Interface(SCHEMES["unit"], "logits")

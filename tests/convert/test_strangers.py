@@ -10,7 +10,7 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.workflows.export import Accept
-from tests.api.progress import Lines
+from tests.conftest import Lines
 
 DIGITS = Preprocessing(1 / 255, "digit", "dark")
 

@@ -20,8 +20,8 @@ from edgecnn.benchmarks.remote import ssh
 from edgecnn.benchmarks.remote.agent.receiving import chunks
 from edgecnn.benchmarks.remote.ssh import Connection
 from edgecnn.edge.result import SILENT
-from tests.api.progress import Lines
 from tests.benchmarks.board import edgecnn
+from tests.conftest import Lines
 
 pytestmark = pytest.mark.workstation("boards are reached from the workstation, with its ssh client")
 

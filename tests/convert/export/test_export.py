@@ -28,7 +28,7 @@ from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import Manifest, OnnxConversion, OnnxConverterName
 from edgecnn.edge.model_file import read_model
 from edgecnn.workflows import export as workflow
-from tests.api.progress import Lines
+from tests.conftest import Lines
 from tests.convert.export.conftest import entry
 
 FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]

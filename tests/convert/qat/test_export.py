@@ -16,9 +16,8 @@ from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.export_records import Qat
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.sandbox.unverified import remember_made
-from tests.api.progress import Lines
 from tests.bad_network import BadNetwork
-from tests.conftest import Terminal
+from tests.conftest import Lines, Terminal
 from tests.convert.export.conftest import entry
 from tests.convert.qat.conftest import tamed
 

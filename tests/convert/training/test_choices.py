@@ -24,7 +24,7 @@ from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.manifest import Fitted, Manifest
 from edgecnn.edge.records import from_json
 from edgecnn.edge.result import SILENT, Silent
-from tests.api.progress import Lines
+from tests.conftest import Lines
 from tests.convert.training.runs import same
 from tests.drawings import blank_split, drawings, write_idx_folder, write_letters
 

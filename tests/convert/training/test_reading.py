@@ -23,8 +23,8 @@ from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Preprocessing
-from tests.api.progress import Lines
 from tests.cli.commands.own_things import photos
+from tests.conftest import Lines
 from tests.convert.training.runs import same, stop_at, train
 
 pytestmark = pytest.mark.usefixtures("one_stage")

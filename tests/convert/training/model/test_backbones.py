@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.applications import efficientnet, mobilenet
+from keras.src.applications import efficientnet
 
 import edgecnn as ec
 from edgecnn.convert.keras.runtime import load_from_bytes
@@ -20,8 +20,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
-from tests.api.progress import Lines
-from tests.convert.training.model.weights import write_weights
+from tests.conftest import Lines
+from tests.convert.training.model.weights import shorten_mobilenet, write_weights
 
 SHAPE = (32, 32, 3)
 
@@ -52,13 +52,8 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first blocks alone of MobileNet and EfficientNet: each training is traced, and each network built, much sooner."""
-    block = mobilenet._depthwise_conv_block
-
-    def first(inputs: Any, *given: Any, block_id: int, **named: Any) -> Any:
-        return block(inputs, *given, block_id=block_id, **named) if block_id <= 2 else inputs
-
-    monkeypatch.setattr(mobilenet, "_depthwise_conv_block", first)
+    """The first blocks alone of MobileNet and EfficientNet."""
+    shorten_mobilenet(monkeypatch)
     monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", efficientnet.DEFAULT_BLOCKS_ARGS[:1])
 
 
