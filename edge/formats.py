@@ -117,6 +117,7 @@ class Runtime(NamedTuple):
         by_name: Whether it runs files only if it is named, and is never the default one of its format.
         cpu: Instructions without which it gains nothing, as /proc/cpuinfo names them; None if it runs on any CPU.
         variant: What results add to the package's name, if it computes in another way than by default.
+        writes_code: Whether it needs memory that is both writable and executable, which services are refused by default.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Runtime(NamedTuple):
     by_name: bool = False
     cpu: str | None = None
     variant: str = ""
+    writes_code: bool = False
 
     @property
     def name_in_results(self) -> str:
@@ -159,9 +161,12 @@ RUNTIMES = {
             "edgecnn.edge.runtimes.onnxruntime",
             profiler="edgecnn.benchmarks.timing.profile_onnxruntime",
         ),
-        Runtime("openvino", ("tflite", "onnx"), Package("openvino", "openvino", "openvino"), f"{_ROOM}.openvino", by_name=True),
+        Runtime(
+            "openvino", ("tflite", "onnx"), Package(*3 * ("openvino",)), f"{_ROOM}.openvino", by_name=True, writes_code=True
+        ),
         Runtime("ncnn", ("ncnn",), Package("ncnn", "ncnn", "ncnn"), "edgecnn.edge.runtimes.ncnn"),
-        Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn"),
+        # It wants an executable stack.
+        Runtime("mnn", ("mnn",), Package("mnn", "MNN", "mnn"), "edgecnn.edge.runtimes.mnn", writes_code=True),
         Runtime(
             "executorch",
             ("executorch",),

@@ -56,6 +56,7 @@ class Order:
         mend: Command that installs edgecnn there, for messages.
         options: How it goes into service.
         signature: OpenSSH's signature of the bundle; None for none.
+        writes_code: Whether a runtime of its files does, as in `Runtime`.
         install: None installs nothing.
         budget: Text of a TOML file with limits; None measures nothing there.
         arguments: Options of `edgecnn bench` there, with a budget.
@@ -69,6 +70,7 @@ class Order:
     mend: str
     options: DeployOptions
     signature: str | None = None
+    writes_code: bool = False
     install: Install | None = None
     budget: str | None = None
     arguments: tuple[str, ...] = ()
@@ -165,7 +167,7 @@ def _request(order: Order, parts: Sequence[Chunk]) -> dict[str, Any]:
         "install": requested(order.install),
         "signature": order.signature,
         "shadow": None,
-        "service": {"host": options.host, "port": options.port} if options.service else None,
+        "service": {"host": options.host, "port": options.port, "writes_code": order.writes_code} if options.service else None,
         "watch": options.watch_seconds,
     }
     if options.shadow:

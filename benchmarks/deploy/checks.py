@@ -59,8 +59,6 @@ def _request(command: str, mend: str, *, needs_bundle: bool = False, in_service:
     return {
         "do": "examine",
         "command": command,
-        "arguments": [],
-        "files": {},
         "version": running_version(),
         "mend": mend,
         "deploy": mend,

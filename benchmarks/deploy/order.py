@@ -8,7 +8,8 @@ from pathlib import Path
 from edgecnn.benchmarks.bundle.signature import signature_path
 from edgecnn.benchmarks.deploy.boards import Order
 from edgecnn.benchmarks.deploy.options import DeployOptions
-from edgecnn.benchmarks.gate.budget import load_budgets
+from edgecnn.benchmarks.gate.budget import Budgets
+from edgecnn.benchmarks.gate.gate import FAIL
 from edgecnn.benchmarks.remote.install import device_wheel, running_version
 from edgecnn.benchmarks.remote.received import judged_here, sent
 from edgecnn.benchmarks.remote.remote import Install
@@ -16,7 +17,7 @@ from edgecnn.benchmarks.results.choice import choose
 from edgecnn.benchmarks.results.read import kept_report
 from edgecnn.edge.errors import ConfigError, field, setting
 from edgecnn.edge.files import read_bytes
-from edgecnn.edge.formats import RUNTIMES
+from edgecnn.edge.formats import RUNTIMES, Runtime
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.text import counted
 
@@ -29,7 +30,7 @@ def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[st
     """Return the files that go to a board, and why these: those that are named, or the one that the last benchmark ships.
 
     Raises:
-        ConfigError: If there is no such file, or a bundle holds others.
+        ConfigError: If there is no such file, a bundle holds others, or the last benchmark says that all of them fail.
     """
     if not models.is_folder or models.manifest is None:
         raise ConfigError(f"{models.named} is not a folder with a manifest, or a bundle: name one")
@@ -44,12 +45,16 @@ def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[st
         return tuple(named), None
     report = kept_report(models)
     choice = choose([report]) if report else None
-    if report and choice and choice.file:
-        file = next(item for item in report.files if item.name == choice.file)
-        if exported.get(file.artifact.path) == file.artifact:
+    if report and choice and (best := choice.file or choice.closest):
+        file = next(item for item in report.files if item.name == best)
+        is_current = exported.get(file.artifact.path) == file.artifact
+        if is_current and choice.status == FAIL:
+            raise ConfigError(
+                f"the last edgecnn bench fails each file ({best}: {choice.reason}): name one with {field('files')}"
+            )
+        if is_current and choice.file:
             # The service runs each file on its usual runtime, in one thread.
-            usual = next(row.name_in_results for row in RUNTIMES.values() if file.artifact.format in row.formats)
-            same = file.threads == 1 and file.runtime_name == usual
+            same = file.threads == 1 and file.runtime_name == _usual_runtime(file.artifact.format).name_in_results
             how = "" if same else f", on {file.runtime} with {counted(file.threads, 'thread')}, which the service does not use"
             return (file.artifact.path,), f"{file.artifact.path} goes there: the last edgecnn bench names it to ship{how}"
     if not exported:
@@ -60,8 +65,19 @@ def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[st
     return tuple(exported), f"{which} there: no edgecnn bench of these files names one to ship"
 
 
+def _usual_runtime(model_format: str) -> Runtime:
+    """Return the runtime with which the service runs a format."""
+    return next(row for row in RUNTIMES.values() if model_format in row.formats)
+
+
 def order_for(
-    bundle: Path, models: ModelFolder, files: tuple[str, ...], options: DeployOptions, again: str, scratch: Path
+    bundle: Path,
+    models: ModelFolder,
+    files: tuple[str, ...],
+    options: DeployOptions,
+    budgets: Budgets,
+    again: str,
+    scratch: Path,
 ) -> Order:
     """Return what boards are asked for.
 
@@ -70,19 +86,20 @@ def order_for(
         models: What it was made of.
         files: Names of the model files in it.
         options: How it goes into service.
+        budgets: The limits of its budget.
         again: Command that deploys it, for messages.
         scratch: Folder for what is made.
 
     Raises:
-        ConfigError: If the budget can't be read, or has a limit that would judge no file.
+        ConfigError: If the budget can't be read.
     """
-    budgets = load_budgets(options.budget, {}, files)
     signature = read_bytes(signature_path(bundle)).decode(errors="replace") if signature_path(bundle).is_file() else None
     mend = f"{again} {setting('install', True)}"
-    order = Order(bundle, bundle.stem, running_version(), mend, options, signature)
+    exported = models.manifest.exported if models.manifest else ()
+    formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))
+    writes_code = any(_usual_runtime(name).writes_code for name in formats)
+    order = Order(bundle, bundle.stem, running_version(), mend, options, signature, writes_code)
     if options.install:
-        exported = models.manifest.exported if models.manifest else ()
-        formats = tuple(sorted({artifact.format for artifact in exported if artifact.path in files}))
         order = replace(order, install=Install(formats, device_wheel(scratch / "wheel"), _SERVES))
     if options.budget is None:
         return order

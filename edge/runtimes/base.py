@@ -13,13 +13,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
+from edgecnn.edge.errors import ArtifactError, ConfigError, MissingDependency, field, why
 from edgecnn.edge.formats import MOST_THREADS, RUNTIMES, Runtime
 from edgecnn.edge.manifest import TensorSpec
 from edgecnn.edge.model.layout import has_batch
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.sandbox.unverified import lacks_memory, remember_tried, run_in_child, was_made, was_tried
-from edgecnn.edge.text import counted, printable
+from edgecnn.edge.text import counted, last_line, printable
 
 # Limit for one image or its output: a colour image of 4,700 x 4,700 pixels, 256 MiB in float32.
 _MOST_NUMBERS = 2**26
@@ -201,15 +201,17 @@ def imported(name: str) -> tuple[str, Any]:
         The package's version, and the module.
 
     Raises:
-        MissingDependency: If it is not installed. A broken installation raises its own error.
+        MissingDependency: If it is not installed, or can't be imported here.
     """
     package = RUNTIMES[name].package
     try:
         module = import_module(package.module)
-    except ModuleNotFoundError as error:
-        if error.name != package.module.partition(".")[0]:
-            raise
-        raise package.missing from error
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == package.module.partition(".")[0]:
+            raise package.missing from error
+        raise MissingDependency(
+            f"{package.name} is installed, but can't be imported here ({last_line(str(error))}): install it again"
+        ) from error
     return _version(package.name), module
 
 

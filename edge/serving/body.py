@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from edgecnn.edge.serving.models import MOST_BYTES, MOST_PICTURES
 from edgecnn.edge.text import printable
 
-_MOST_HELD = 2**27
+# Their parts, what is joined, JSON's text and what it decodes to are in memory together: several times as much.
+_MOST_HELD = 2**26
 _SECONDS = 30.0
 _MOST_NAME = 100
 # A form's fields that are no files; they are ignored.
@@ -127,6 +128,8 @@ def _from_json(data: bytes) -> list[Picture]:
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"the JSON can't be read ({type(error).__name__}): {_EXPECTED}") from error
     pictures = said.get("pictures") if isinstance(said, dict) else None
+    if pictures is not None and (others := said.keys() - {"pictures"}):
+        raise HTTPException(400, f"the JSON has {printable(min(others))[:_MOST_NAME]}, which is no part of it: {_EXPECTED}")
     if not isinstance(pictures, list) or not all(isinstance(item, str) for item in pictures):
         raise HTTPException(400, f"the JSON has no list of pictures: {_EXPECTED}")
     try:

@@ -228,8 +228,9 @@ class Camera:
                 except HTTPException as error:
                     yield _line({"error": error.detail})
                     return
-                self._metrics.frames.labels("classified").inc()
-                self._metrics.answers.took(answered["total_us"] / 1e6)
+                self._metrics.frames.labels("classified" if answered["answers"] else "blank").inc()
+                if answered["answers"]:
+                    self._metrics.answers.took(answered["total_us"] / 1e6)
                 times.append(time.perf_counter())
                 rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else None
                 yield _line({"frame": frame.number, "dropped": dropped, "frames_per_second": rate, **answered})

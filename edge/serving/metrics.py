@@ -26,7 +26,7 @@ class Metrics:
         inference: Time of the inference of one image, by file.
         given: Answers, by file, class and whether the threshold accepts them: `true`, `false`, or `none` without one.
         confidence: Probability of the answers, by file.
-        frames: Frames of the camera, by what became of them: `classified` or `dropped`.
+        frames: Frames of the camera, by what became of them: `classified`, `blank` (nothing to answer) or `dropped`.
         waiting: Requests that are answered at the moment or wait for it.
         dropped_lines: Lines of the log that were dropped because it was not read in time.
     """

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import uvicorn
 
@@ -27,7 +28,7 @@ from edgecnn.edge.serving.app import Site, application
 from edgecnn.edge.serving.connection import IDLE_SECONDS, MOST_CONNECTIONS, Bounded
 from edgecnn.edge.serving.decoder import Decoder
 from edgecnn.edge.serving.engine import Engine
-from edgecnn.edge.serving.logs import log, log_minute, logging_to_stderr
+from edgecnn.edge.serving.logs import log, log_bug, log_minute, logging_to_stderr
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
@@ -141,7 +142,7 @@ def _address(entrance: socket.socket, named: str | None, token: str | None) -> s
     host, port = entrance.getsockname()[:2]
     host = own_names()[1] if host in ("0.0.0.0", "::") else named or host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/" + (f"#token={token}" if token else "")
+    return f"http://{shown}:{port}/" + (f"#token={quote(token, safe='')}" if token else "")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -217,6 +218,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._site, self._start, self._address, self._desk = site, start, address, desk
         self._late: Timer | None = None
+        self._loading = Lock()
         self._control: asyncio.Server | None = None
 
     @contextmanager
@@ -316,19 +318,22 @@ class _Server(uvicorn.Server):
 
     def _reload(self) -> None:
         """Load the files again. An error leaves everything as it was."""
-        notify_reloading()
-        engine = self._site.engine
-        before = engine.models
-        try:
-            loaded = self._start.source.load()
-            if engine.models is before:
-                engine.models = loaded
-                log("the files were loaded again")
-            else:
-                log("not loaded again: another bundle was put into service meanwhile")
-        except EdgeCnnError as error:
-            log(f"not loaded again, the earlier files go on answering: {error}")
-        notify("READY=1")
+        with self._loading:  # Of two signals, the later one must load what is there then.
+            notify_reloading()
+            engine = self._site.engine
+            before = engine.models
+            try:
+                loaded = self._start.source.load()
+                if engine.models is before:
+                    engine.models = loaded
+                    log("the files were loaded again")
+                else:
+                    log("not loaded again: another bundle was put into service meanwhile")
+            except Exception as error:  # Whatever it was, systemd waits for the end of this.
+                if not isinstance(error, EdgeCnnError):
+                    log_bug("SIGHUP")
+                log(f"not loaded again, the earlier files go on answering: {error}")
+            notify("READY=1")
 
 
 def _allow_connections() -> None:

@@ -56,7 +56,7 @@ def bundle(
         ConfigError: If a name or a number does not fit, the bundle can't be written, or the key can't sign it.
         MissingDependency: If a runtime is not installed: its golden outputs can't be computed without it. Or ssh-keygen.
     """
-    from edgecnn.benchmarks.bundle.signature import require_key
+    from edgecnn.benchmarks.bundle.signature import require_key, signature_path
     from edgecnn.benchmarks.bundle.signature import sign as signed
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
     from edgecnn.edge.model_folder import opened
@@ -71,7 +71,10 @@ def bundle(
             raise ConfigError(f"{path} is not a {BUNDLE_SUFFIX} name: a bundle is a zip file")
         test = models.test_images(data, images)
         written = write_bundle(path, models, test, tuple(files), test_images=test_images, on_progress=progress.say)
-    return replace(written, signature=str(signed(path, Path(sign)))) if sign else written
+    if sign:
+        return replace(written, signature=str(signed(path, Path(sign))))
+    signature_path(path).unlink(missing_ok=True)  # Of an earlier bundle.
+    return written
 
 
 def bundle_path(folder: Path) -> Path:

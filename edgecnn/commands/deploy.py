@@ -62,28 +62,37 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
             or the key can't sign.
         MissingDependency: If ssh or a runtime is not installed here.
     """
+    from edgecnn.benchmarks.bundle.signature import require_key
     from edgecnn.benchmarks.bundle.signature import sign as signed
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
     from edgecnn.benchmarks.deploy.boards import deploy_to
     from edgecnn.benchmarks.deploy.order import files_to_deploy, order_for
     from edgecnn.benchmarks.deploy.records import SCHEMA, Deployment
+    from edgecnn.benchmarks.gate.budget import load_budgets
     from edgecnn.edge.model_folder import opened
 
     _require(devices)
+    if sign:
+        require_key(Path(sign))
     with opened(target) as models, temporary_folder() as scratch:
         chosen, why = files_to_deploy(models, files)
+        budgets = load_budgets(options.budget, {}, chosen)
         if why:
             progress.say(why)
         bundle = models.bundle
         if bundle is None:
             bundle = scratch / f"{models.path.resolve().name}{BUNDLE_SUFFIX}"
             write_bundle(bundle, models, models.test_images(data, images), chosen, on_progress=progress.say)
+        elif data is not None:
+            raise ConfigError(f"{models.named} brings its own test images: omit {field('data')}")
+        else:
+            images.require_none(str(models.named))
         if sign:
             signed(bundle, Path(sign))
         if options.install:
             progress.say("building edgecnn's wheel, unless it came from a package index")
         again = command or f"edgecnn.deploy({str(models.named)!r}, devices={list(devices)!r})"
-        order = order_for(bundle, models, chosen, options, again, scratch)
+        order = order_for(bundle, models, chosen, options, budgets, again, scratch)
         boards = deploy_to(devices, order, progress)
         return Deployment(SCHEMA, again, order.name, order.bundle.stat().st_size, chosen, why, boards)
 
@@ -125,8 +134,11 @@ def deploy_status(devices: Devices, *, progress: Progress = SILENT) -> "DeploySt
 
 
 def _require(devices: Sequence[str]) -> None:
+    from edgecnn.benchmarks.remote.ssh import check_hosts
+
     if not devices:
         raise ConfigError(f"no board is named: add {field('devices')}, for example pi@raspberrypi.local")
+    check_hosts(devices)
 
 
 def command(
@@ -139,12 +151,11 @@ def command(
     json: Json = None,
 ) -> None:
     """Deploy, or print what runs, and let the exit code say whether all boards have it."""
-    given = call.arguments()
-    hosts = given.get("devices", ())
+    hosts = call.arguments().get("devices", ())
     if status and roll_back:
         raise ConfigError("--status changes nothing: omit it, or --rollback")
-    if (status or roll_back) and len(given) > 1 + ("options" in given):
-        raise ConfigError(f"{'--status' if status else '--rollback'} takes --device alone: omit the rest")
+    if (status or roll_back) and (other := call.beside("devices")):
+        raise ConfigError(f"{'--status' if status else '--rollback'} takes --device alone: omit {field(other)}")
     if status:
         found = call(deploy_status, devices=hosts)
         emit(found, json)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from edgecnn.benchmarks.measure.options import Preference
 from edgecnn.commands.shared import RESULT, WISH, Data, Images
 from edgecnn.edge.data.folder_options import NO_OPTIONS
+from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.option import Option, checked
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Csv, Markdown, Verbose, emit, say, write_text
@@ -58,6 +59,10 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Print the result, or write it."""
+    if not html and (data is not None or images != NO_OPTIONS):
+        raise ConfigError("only --html shows images: add it, or omit what names them")
+    if verbose and (html or markdown or csv):
+        raise ConfigError("--verbose prints more in the terminal, where nothing is written: omit it")
     if not (html or markdown or csv):
         emit(call(), None, verbose=verbose)
         return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from edgecnn.commands.shared import DEFAULT_FOLDER, Images, Signature, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import Package
 from edgecnn.edge.manifest import BENCH_NAME
 from edgecnn.edge.option import Group, Option, checked
@@ -175,13 +175,14 @@ def _token() -> str:
     """Return the token of the environment, or a new one.
 
     Raises:
-        ConfigError: If the one of the environment is too short.
+        ConfigError: If the one of the environment is too short, or has what no client can send.
     """
     given = os.environ.get(TOKEN_VARIABLE)
     if given is None:
         return secrets.token_urlsafe(16)
-    if len(given) < _SHORTEST_TOKEN or not given.isascii():
-        raise ConfigError(f"{TOKEN_VARIABLE} must have at least {_SHORTEST_TOKEN} ASCII characters: make it longer")
+    if len(given) < _SHORTEST_TOKEN or not all("!" <= letter <= "~" for letter in given):
+        needs = f"at least {_SHORTEST_TOKEN} ASCII characters and no spaces"
+        raise ConfigError(f"{TOKEN_VARIABLE} must have {needs}: make one with openssl rand -hex 16")
     return given
 
 
@@ -211,8 +212,12 @@ def command(
 ) -> None:
     """Serve, or write a page."""
     if export is None:
+        if onnxruntime_web is not None:
+            raise ConfigError("--onnxruntime-web is for the page of --export-page: add that, or omit it")
         call(on_address=_announce)
         return
+    if other := call.beside("targets"):
+        raise ConfigError(f"--export-page writes a page that no server answers: omit {field(other)}")
     targets = call.arguments().get("targets", (DEFAULT_FOLDER,))
     if len(targets) > 1:
         raise ConfigError("--export-page takes one folder or bundle: name one")

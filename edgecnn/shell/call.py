@@ -33,6 +33,11 @@ class Call(NamedTuple):
         """
         return arguments_of(self.function, self.given)
 
+    def beside(self, *arguments: str) -> str | None:
+        """Return the first setting of the function that was typed beside those of some arguments; None if there is none."""
+        own = inspect.signature(self.function).parameters
+        return next((path[-1] for path in self.given if path[0] in own and path[0] not in arguments), None)
+
     def __call__(
         self, function: Callable[..., Any] | None = None, *, measuring: bool = False, quiet: bool = False, **others: Any
     ) -> Any:
@@ -82,8 +87,8 @@ def on_boards(call: Call, function: Callable[..., Any], devices: Sequence[str], 
         ConfigError: If more than boards was given.
         EdgeCnnError: If a board does not answer.
     """
-    if given := call.arguments():
-        raise ConfigError(f"{field('devices')} asks boards of the bundle in service there: omit {field(next(iter(given)))}")
+    if name := call.beside():
+        raise ConfigError(f"{field('devices')} asks boards of the bundle in service there: omit {field(name)}")
     found = call(function, devices=devices)
     console.emit(found, json)
     if silent := [board.host for board in found.boards if board.error]:

@@ -76,3 +76,5 @@ def test_a_board_that_can_t_be_reached_is_named_and_the_exit_code_says_so(networ
     assert terminal.fails(2, "deploy", artifacts)
     assert terminal.fails(2, "deploy", artifacts, "--device", "pi", "--status")
     assert terminal.fails(2, "deploy", "--device", "pi", "--status", "--rollback")
+    for option in ("--watch", "5m"), ("--budget", "limits.toml"):
+        assert option[0] in terminal.fails(2, "deploy", "--device", "pi", "--rollback", *option)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import selectors
 import signal
 import sys
+import time
 from typing import Any
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+ALIVE_SECONDS = 60.0
+"""After so much silence, the requester hears that what it waits for goes on."""
+_last_told = time.monotonic()
 
 
 class Failed(Exception):
@@ -26,12 +31,28 @@ def tell(*event: Any) -> None:
     Raises:
         Interrupted: If the requester is gone.
     """
+    global _last_told  # Of this process, which has one requester.
+    _last_told = time.monotonic()
     data = memoryview((json.dumps(event) + "\n").encode())
     try:
         while data:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
         raise Interrupted from None
+
+
+def pause(seconds: float) -> None:
+    """Wait, but not for a requester that is gone.
+
+    Raises:
+        Interrupted: If it is.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        if selector.select(seconds) and not os.read(0, 1):
+            raise Interrupted
+    if time.monotonic() - _last_told >= ALIVE_SECONDS:
+        tell("alive")
 
 
 def read_line() -> bytes:

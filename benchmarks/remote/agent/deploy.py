@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, read_line, tell
+from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, pause, read_line, tell
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
-from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, go_over, pause, running, watch
+from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, go_over, running, watch
 from edgecnn.benchmarks.remote.agent.serving import require_systemd, revive, start, unit_state
 from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of

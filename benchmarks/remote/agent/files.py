@@ -6,13 +6,12 @@ import errno
 import fcntl
 import hashlib
 import os
-import selectors
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted, ignore_signals, tell
+from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted, ignore_signals, pause, tell
 
 OTHER_BYTES = "the device received other bytes than were sent (SHA-256): try again; if that recurs, check its disk"
 _KEPT = 4
@@ -88,10 +87,7 @@ def lock(folder: int) -> None:
         if not warned:
             tell("say", "another edgecnn is at work there: waiting for its end")
             warned = True
-        with selectors.DefaultSelector() as selector:
-            selector.register(0, selectors.EVENT_READ)
-            if selector.select(_LOCK_SECONDS) and not os.read(0, 1):
-                raise Interrupted
+        pause(_LOCK_SECONDS)
 
 
 def sha256(path: Path) -> str:

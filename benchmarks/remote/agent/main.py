@@ -73,7 +73,7 @@ def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, 
 
 
 def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
-    for name, text in request["files"].items():
+    for name, text in request.get("files", {}).items():
         (run / name).write_bytes(text.encode())
     said = [""]
 
@@ -82,7 +82,7 @@ def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) 
             said.append(line)
             tell("say", line)
 
-    command = [program, request["command"], *([str(bundle)] if bundle else []), *request["arguments"], "--json", "-"]
+    command = [program, request["command"], *([str(bundle)] if bundle else []), *request.get("arguments", ()), "--json", "-"]
     code, printed = execute(command, run, on_line)
     return code, printed.decode("utf-8", "replace"), said[-1]
 

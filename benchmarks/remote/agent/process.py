@@ -10,10 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Callable  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Interrupted, tell
+from edgecnn.benchmarks.remote.agent.conversation import ALIVE_SECONDS, Interrupted, tell
 
-ALIVE_SECONDS = 60.0
-"""After so much silence of what runs, the requester hears that it still runs."""
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
 
 

@@ -116,7 +116,7 @@ def _known(releases: Releases) -> dict[str, tuple[Path, int, int]]:
     for path in (releases.root / "releases").glob("*/" + BUNDLE_NAME):
         try:
             found.update({chunk.sha256: (path, chunk.offset, chunk.size) for chunk in chunks(path)})
-        except (OSError, zipfile.BadZipFile):  # Damaged: then it is sent.
+        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # Damaged: then it is sent.
             continue
     return found
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import socket
 import time
 from pathlib import Path
 from typing import Any, Callable  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted
+from edgecnn.benchmarks.remote.agent.conversation import Failed, pause
 
 SOCKET_NAME = "control.sock"
 LOAD_SECONDS = 120.0
@@ -150,18 +149,6 @@ def _require_healthy(health: dict[str, Any], first: dict[str, Any], sha256: str,
         raise Failed(f"the service could not answer {health['errors'] - first['errors']} requests")
     if health["memory_bytes"] > most_bytes:
         raise Failed(f"the service takes {health['memory_bytes'] / 2**20:.0f} MiB, the limit is {most_bytes / 2**20:.0f} MiB")
-
-
-def pause(seconds: float) -> None:
-    """Wait, but not for a requester that is gone.
-
-    Raises:
-        Interrupted: If it is.
-    """
-    with selectors.DefaultSelector() as selector:
-        selector.register(0, selectors.EVENT_READ)
-        if selector.select(seconds) and not os.read(0, 1):
-            raise Interrupted
 
 
 def _exchanged(folder: Path, line: bytes, seconds: float) -> bytes:

@@ -31,7 +31,7 @@ def start(releases: Releases, asked: dict[str, Any], runs: bool) -> bool:
 
     Args:
         releases: The releases.
-        asked: `host` and `port` of the service.
+        asked: `host` and `port` of the service, and `writes_code`, as in `Service`.
         runs: Whether it runs.
 
     Raises:
@@ -51,6 +51,7 @@ def start(releases: Releases, asked: dict[str, Any], runs: bool) -> bool:
         arguments=("--host", asked["host"], "--port", str(asked["port"])),
         user=None if own else getpass.getuser(),
         home=str(Path.home()),
+        writes_code=asked["writes_code"],
     )
     if not systemctl.write(service) and runs:
         return False

@@ -26,7 +26,6 @@ class ServiceState(NamedTuple):
         restarts: How often systemd started it again by itself since somebody started it.
         since: When `active` became so, ISO 8601 in UTC; None if it never ran.
         enabled: Whether it starts at boot.
-        pid: Number of its main process, or None.
         memory_bytes: Memory of all its processes; None if it does not run, or the kernel counts no memory: then no limit holds.
     """
 
@@ -35,7 +34,6 @@ class ServiceState(NamedTuple):
     restarts: int
     since: str | None
     enabled: bool
-    pid: int | None
     memory_bytes: int | None
 
 
@@ -119,11 +117,6 @@ def restart(own: bool) -> None:
     _change(own, "restart", UNIT)
 
 
-def stop(own: bool) -> None:
-    """End the service."""
-    _change(own, "stop", UNIT)
-
-
 def state(own: bool) -> ServiceState:
     """Return what systemd says of the service.
 
@@ -143,7 +136,6 @@ def state(own: bool) -> ServiceState:
         restarts=int(said.get("NRestarts") or 0),
         since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)) if changed else None,
         enabled=said.get("UnitFileState") == "enabled",
-        pid=int(said.get("MainPID") or 0) or None,
         memory_bytes=int(memory) if memory.isdigit() and int(memory) < 2**63 else None,
     )
 
@@ -164,11 +156,11 @@ def linger(user: str) -> None:
         )
 
 
-def logged(own: bool, lines: int = 1, since: float = 0) -> list[str]:
-    """Return the last lines that the service logged since a time; none if the user may not read the journal."""
+def _last_logged(own: bool, since: float) -> list[str]:
+    """Return the last line that the service logged since a time; none if the user may not read the journal."""
     field = "_SYSTEMD_USER_UNIT" if own else "_SYSTEMD_UNIT"
     done = _run(
-        ["journalctl", f"{field}={UNIT}", f"--since=@{since:.6f}", f"--lines={lines}", "--output=cat", "--quiet", "--no-pager"]
+        ["journalctl", f"{field}={UNIT}", f"--since=@{since:.6f}", "--lines=1", "--output=cat", "--quiet", "--no-pager"]
     )
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
@@ -183,7 +175,7 @@ def _change(own: bool, *words: str, may_fail: bool = False) -> None:
     else:
         failed = _refused(["systemctl", *words])
     if failed and not may_fail:
-        why = (logged(own, since=began) if words[0] == "restart" else []) or [failed]
+        why = (_last_logged(own, began) if words[0] == "restart" else []) or [failed]
         more = f"journalctl {'--user ' if own else ''}--unit {UNIT} says more"
         raise Failed(f"systemctl {' '.join(words)} failed there ({why[-1]}): {more}")
 

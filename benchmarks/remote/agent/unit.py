@@ -22,10 +22,8 @@ class Service(NamedTuple):
         arguments: Further arguments of `edgecnn serve`.
         user: User of a system unit, empty for one that exists only while it runs; None for a unit of the caller's own manager.
         home: Home folder of the user, or None.
-        camera: Whether it reads a camera.
-        writes_code: Whether its runtime writes code as it runs (OpenVINO), or wants an executable stack (MNN).
+        writes_code: Whether its runtime can't do without memory that is both writable and executable.
         isolated: Whether the service gets its own view of files and devices, which a user's own manager can't give everywhere.
-        memory_mib: Largest size of all its processes together in MiB.
     """
 
     program: str
@@ -34,10 +32,8 @@ class Service(NamedTuple):
     arguments: tuple[str, ...] = ()
     user: str | None = None
     home: str | None = None
-    camera: bool = False
     writes_code: bool = False
     isolated: bool = True
-    memory_mib: int = 512
 
 
 def unit_text(service: Service, version: int) -> str:
@@ -52,7 +48,7 @@ def unit_text(service: Service, version: int) -> str:
         blocks[0] += [f"RequiresMountsFor={_word(service.model)} {_word(service.state)}", "After=network.target"]
     blocks[0] += ["# After so many starts in half an hour it stays failed, which systemctl --failed shows."]
     blocks[0] += ["StartLimitIntervalSec=1800", "StartLimitBurst=8"]
-    blocks += [_running(service), _restarting(version), _memory(service.memory_mib), _user(service), _calls(service)]
+    blocks += [_running(service), _restarting(version), _memory(), _user(service), _calls(service)]
     if service.isolated:
         blocks.append(view(service))
     blocks.append(["[Install]", f"WantedBy={'default' if own else 'multi-user'}.target"])
@@ -91,11 +87,11 @@ def _restarting(version: int) -> list[str]:
     ]
 
 
-def _memory(most_mib: int) -> list[str]:
+def _memory() -> list[str]:
     return [
         "# The server and the processes that decode pictures. Of these, one that needs too much ends alone.",
         "# Not MemoryHigh: without swap, whoever reaches it is slowed down until it seems to hang.",
-        f"MemoryMax={most_mib}M",
+        "MemoryMax=512M",
         "OOMPolicy=continue",
         "TasksMax=256",
     ]
@@ -107,13 +103,11 @@ def _user(service: Service) -> list[str]:
     who = [f"User={_percent(service.user)}"]
     if not service.user:
         who = ["DynamicUser=yes", f"StateDirectory={_word(Path(service.state).name)}", "StateDirectoryMode=0700"]
-    return [*who, *(["SupplementaryGroups=video"] if service.camera else []), "UMask=0077"]
+    return [*who, "UMask=0077"]
 
 
 def _calls(service: Service) -> list[str]:
     """Return what the kernel refuses the service: no calls but these, and no new rights."""
-    # libcamera finds its devices through udev.
-    families = "AF_INET AF_INET6 AF_UNIX" + (" AF_NETLINK" if service.camera else "")
     return [
         "# No calls of the kernel but these, and no new rights.",
         "NoNewPrivileges=yes",
@@ -121,12 +115,12 @@ def _calls(service: Service) -> list[str]:
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@privileged @resources",
         "SystemCallErrorNumber=EPERM",
-        f"RestrictAddressFamilies={families}",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
         "RestrictNamespaces=yes",
         "RestrictRealtime=yes",
         "RestrictSUIDSGID=yes",
         "LockPersonality=yes",
-        *([] if service.camera or service.writes_code else ["MemoryDenyWriteExecute=yes"]),
+        *([] if service.writes_code else ["MemoryDenyWriteExecute=yes"]),
         "KeyringMode=private",
     ]
 
@@ -143,8 +137,14 @@ def view(service: Service) -> list[str]:
     if service.home:
         lines.append("InaccessiblePaths=" + " ".join("-" + _word(f"{service.home}/{name}") for name in (".ssh", ".gnupg")))
     # ProtectClock would close all devices but clocks. Not ProcSubset=pid: the runtimes read /proc/cpuinfo to choose their code.
-    lines += [] if service.camera else ["PrivateDevices=yes", "ProtectClock=yes"]
-    lines += ["PrivateTmp=yes", "ProtectControlGroups=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes"]
+    lines += [
+        "PrivateDevices=yes",
+        "ProtectClock=yes",
+        "PrivateTmp=yes",
+        "ProtectControlGroups=yes",
+        "ProtectHostname=yes",
+        "ProtectKernelLogs=yes",
+    ]
     return [*lines, "ProtectKernelModules=yes", "ProtectKernelTunables=yes", "ProtectProc=invisible", "RemoveIPC=yes"]
 
 

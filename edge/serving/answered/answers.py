@@ -154,7 +154,7 @@ class Answers:
             with self._counting:
                 minute = Period()
                 minute.add(self._minute)
-                keys, start = [self._key(file) for file in files], self._start()
+                known, start = [(key := self._key(file), self._known[key]) for file in files], self._start()
             past, now = self._past, self._past.time(self._clock())
             since = past.since or (0 if minute.is_empty else start)
             every = _sum(past.days, minute)
@@ -163,7 +163,7 @@ class Answers:
                 hour=_traffic(_sum((period for period in past.minutes if 0 <= now - period.start < HOUR), minute)),
                 day=_traffic(_sum((period for period in past.hours if -HOUR < now - period.start < DAY), minute)),
                 all=_traffic(every),
-                files=tuple(self._of_file(key, every.files.get(key, FileCounts())) for key in keys),
+                files=tuple(self._of_file(key, one, every.files.get(key, FileCounts())) for key, one in known),
             )
 
     def _start(self) -> int:
@@ -203,8 +203,8 @@ class Answers:
                 compared.said[what] = sentence(known.name, what, expected, shown, names, seen)
                 yield compared.said[what]
 
-    def _of_file(self, key: str, counts: FileCounts) -> AnswersOfFile:
-        known, compared = self._known[key], self._past.compared.get(key, Compared())
+    def _of_file(self, key: str, known: "_Known", counts: FileCounts) -> AnswersOfFile:
+        compared = self._past.compared.get(key, Compared())
         names = {str(place): name for place, name in enumerate(known.class_names)}
         bins = {str(place): str(low) for place, low in enumerate((0.0, *CONFIDENCES))}
         return AnswersOfFile(

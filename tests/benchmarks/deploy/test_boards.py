@@ -1,13 +1,16 @@
 """`edgecnn deploy` and a stand-in for a board; tests/end_to_end/test_deploy.py has ssh and the real edgecnn."""
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -322,6 +325,35 @@ def test_a_board_that_still_works_is_waited_for(board: Path, tmp_path: Path, mon
     monkeypatch.setattr(ssh, "_program", lambda: program().replace("ALIVE_SECONDS = 60.0", "ALIVE_SECONDS = 0.2"))
     edgecnn(board.parents[2], "sleep 3; cat ~/golden.json")
     assert deployed(bundle_of(tmp_path, "a", model=b"1")).outcome == "deployed"
+
+
+def test_a_board_that_waits_for_another_run_is_waited_for(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "SILENT_SECONDS", 1.5)
+    program = ssh._program
+    monkeypatch.setattr(ssh, "_program", lambda: program().replace("ALIVE_SECONDS = 60.0", "ALIVE_SECONDS = 0.2"))
+    cache = board.parents[2] / ".cache/edgecnn"
+    cache.mkdir(parents=True, exist_ok=True)
+    held = os.open(cache, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    end = Timer(4, os.close, (held,))
+    end.start()
+    said: list[str] = []
+    assert deployed(bundle_of(tmp_path, "a", model=b"1"), said).outcome == "deployed"
+    assert any("waiting for its end" in text for text in said)
+    end.join()
+
+
+@pytest.mark.parametrize("byte", [0xBC, 0x00, 0xFF])
+def test_a_release_whose_directory_is_damaged_keeps_no_other_from_being_received(
+    byte: int, board: Path, tmp_path: Path
+) -> None:
+    deployed(bundle_of(tmp_path, "a", model=b"1" * 1000))
+    kept = next((board / "releases").glob("*/model.zip"))
+    data = bytearray(kept.read_bytes())
+    with zipfile.ZipFile(kept) as archive:
+        data[archive.start_dir + 6] = byte  # The version that is needed to read a member.
+    kept.write_bytes(data)
+    assert deployed(bundle_of(tmp_path, "b", model=b"2" * 1000)).outcome == "deployed"
 
 
 def test_a_board_that_prints_without_end_and_reads_nothing_is_given_up(

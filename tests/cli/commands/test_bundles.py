@@ -106,6 +106,8 @@ def test_verify_runs_the_golden_vectors_and_with_data_compares_with_the_bundles_
     assert "of 30 test images" in out
     for option in ("--size", "9x9"), ("--preprocess", "raw"):  # Its own pictures take neither.
         assert option[0] in terminal.fails(2, "verify", bundle, *option)
+    for option in ("--size", "9x9"), ("--data", "mnist"):
+        assert option[0] in terminal.fails(2, "deploy", bundle, "--device", "pi", *option)
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is a part of OpenSSH")
@@ -134,6 +136,9 @@ def test_a_signed_bundle_has_the_same_bytes_and_verify_says_who_signed_it(
     assert "missing is not a key" in terminal.fails(
         2, "bundle", exported, "--out", signed, *files, "--sign", tmp_path / "missing"
     )
+    assert "missing is not a key" in terminal.fails(2, "deploy", exported, "--device", "pi", "--sign", tmp_path / "missing")
+    terminal.passes("bundle", exported, "--out", signed, *files)
+    assert not Path(f"{signed}.sig").exists()  # It was of another bundle.
 
 
 def test_evaluate_says_of_each_file_what_it_says_of_the_folders(

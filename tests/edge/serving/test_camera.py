@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, aclosing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -168,12 +168,15 @@ class _FailsOnce:
 
 
 class _Answers:
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
     async def run_apart(self, call: Any) -> dict[str, Any]:
-        return {"total_us": 1.0}
+        return {"total_us": 1.0, "answers": self.answers}
 
 
-async def _first_line(camera: Camera) -> Any:
-    async with aclosing(cast(Any, camera.answers(cast(Any, _Answers()), lambda: cast(Any, None)))) as lines:
+async def _first_line(camera: Camera, *answers: Any) -> Any:
+    async with aclosing(cast(Any, camera.answers(cast(Any, _Answers(*answers)), lambda: cast(Any, None)))) as lines:
         return json.loads(await asyncio.wait_for(anext(lines), 20))
 
 
@@ -226,6 +229,22 @@ def test_the_camera_is_read_for_who_comes_while_its_last_reading_ends(
         assert asyncio.run(watch())["frame"] > 1
     finally:
         released.set()
+
+
+@pytest.mark.parametrize(("answers", "outcome"), [([], "blank"), (["a digit"], "classified")])
+def test_a_frame_without_an_answer_is_not_counted_as_classified_nor_timed(answers: list[str], outcome: str) -> None:
+    frames, metrics = _FailsOnce(ValueError()), Metrics()
+    frames._number = 1
+
+    async def watch() -> None:
+        with closing(Camera(cast(Any, frames), metrics)) as camera:
+            await _first_line(camera, *answers)
+
+    asyncio.run(watch())
+    counted = {label: metrics.frames.labels(label)._value.get() for label in ("blank", "classified")}
+    assert counted == {"blank": 0, "classified": 0, outcome: 1}
+    minute = metrics.answers._minute
+    assert (minute.latency_ms(0.5) is None) == (outcome == "blank")
 
 
 def test_without_a_camera_there_is_no_stream(server: Server) -> None:

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
@@ -20,8 +24,9 @@ from PIL import Image
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.serving import logs
+from edgecnn.edge.serving import server as server_module
 from edgecnn.edge.serving.connection import IDLE_SECONDS
-from edgecnn.edge.serving.server import listening
+from edgecnn.edge.serving.server import _Server, listening
 from tests.edge.serving.running import COMMAND, Reply, Server, full_pipe, serving
 
 _REQUESTS = 1200
@@ -67,6 +72,71 @@ def test_a_folder_that_was_exported_again_is_loaded_at_sighup(artifacts: Path, p
         server.signal(signal.SIGHUP)
         server.wait_log("go on answering")
         require_answer_before_the_end(server, picture, signal.SIGTERM)
+
+
+class _Reloading:
+    """What a server needs to load its files again."""
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._site = SimpleNamespace(engine=SimpleNamespace(models="first"))
+        self._start = SimpleNamespace(source=SimpleNamespace(load=load))
+        self._loading = threading.Lock()
+
+    @property
+    def models(self) -> object:
+        return self._site.engine.models
+
+    def reload(self) -> None:
+        _Server._reload(cast(Any, self))
+
+
+def test_of_two_signals_the_later_one_loads_what_is_there_then() -> None:
+    second = threading.Event()
+
+    def load() -> str:
+        if threading.current_thread() is threads[0]:
+            second.wait(1)  # Until the other one loads too, if it may.
+            return "stale"
+        second.set()
+        end = time.monotonic() + 1
+        while server.models == "first" and time.monotonic() < end:
+            time.sleep(0.01)
+        return "now"
+
+    server = _Reloading(load)
+    threads = [threading.Thread(target=server.reload) for _ in range(2)]
+    threads[0].start()
+    time.sleep(0.1)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert server.models == "now"
+
+
+def test_systemd_hears_of_the_end_of_a_reload_that_fails_for_any_reason(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(server_module, "notify_reloading", lambda: told.append("RELOADING=1"))
+    monkeypatch.setattr(server_module, "notify", told.append)
+    monkeypatch.setattr(logs._LOG, "propagate", True)
+
+    def load() -> None:
+        raise ImportError("cannot enable executable stack")
+
+    server = _Reloading(load)
+    with caplog.at_level("INFO"):
+        server.reload()
+    assert told == ["RELOADING=1", "READY=1"]
+    assert server.models == "first"
+    assert "the earlier files go on answering: cannot enable" in caplog.text
+
+
+@pytest.mark.parametrize("token", ["abcdefgh+ijkl/mnop==", "a&b=c%41#d0123456789"])
+def test_the_page_gets_the_token_of_the_printed_address(token: str) -> None:
+    with closing(listening("127.0.0.1", 0)) as entrance:
+        fragment = urlsplit(server_module._address(entrance, None, token)).fragment
+    assert parse_qs(fragment) == {"token": [token]}  # As the page reads it.
 
 
 def test_log_lines_are_json_if_asked_for(exported: Path, pictures: Path, tmp_path: Path) -> None:

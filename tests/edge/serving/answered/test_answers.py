@@ -255,3 +255,9 @@ def test_a_folder_that_can_t_be_read_keeps_no_server_from_answering(tmp_path: Pa
     assert len(said) == 2
     assert all(NOW_NAME in line for line in said)
     assert list(tmp_path.iterdir()) == [tmp_path / NOW_NAME]
+
+
+def test_a_summary_of_more_files_than_are_remembered_has_each() -> None:
+    answers, files = Answers(clock=lambda: START), [file(f"{place}.tflite", None, f"{place:02d}") for place in range(40)]
+    found = summary(answers, files)
+    assert [row["file"] for row in found["files"]] == [one.name for one in files]
