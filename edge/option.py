@@ -215,7 +215,10 @@ def _description(option: Option | Group) -> str:
 
 def check_value(name: str, annotation: Any, option: Option, value: Any) -> None:
     """Check one value, or each of several, also of several in each; None is the default. Errors are those of `check`."""
-    several, whole = isinstance(value, (tuple, list)), kind_of(annotation)[0] is int
+    kind, takes_several, _ = kind_of(annotation)
+    several, whole = isinstance(value, (tuple, list)), kind is int
+    if takes_several and isinstance(value, str):  # Each letter would be one of them.
+        raise ConfigError(f"{field(name)} must be a list, got {value}")
     for item in value if several else [value]:
         if item is None:
             continue

@@ -13,6 +13,7 @@ from edgecnn.edge.data.image_file import ImageRule, background
 from edgecnn.edge.data.image_folder import (
     LABELS_NAME,
     ROUND_SIDES,
+    UNREAD,
     has_parts,
     list_images,
     load_image_folder,
@@ -36,8 +37,6 @@ NPZ: Final = "npz"
 _SAMPLE = 1000
 _SMALLER = 2
 _NAMES_SHOWN = 20
-# Phones and cameras write them.
-_UNREAD = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng")
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,7 +204,7 @@ def listed_names(test: Split) -> tuple[str, ...]:
 
 def unread_pictures(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that are those of pictures of a kind that is not read."""
-    return tuple(name for name in names if name.lower().endswith(_UNREAD))
+    return tuple(name for name in names if name.lower().endswith(UNREAD))
 
 
 def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -> Dataset:

@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.edge.data.digit import UNSTATED, Polarity, fit_digit
 from edgecnn.edge.errors import ArtifactError, parsing
 from edgecnn.edge.manifest import Background, Fit, Preprocessing
-from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.model.preprocess import Images, deep_bits, eight_bits
 from edgecnn.edge.packages import load_pillow
 
 # A JPEG is decoded to at least this many times the wanted size, so that the later resampling gives the same picture.
@@ -146,6 +146,10 @@ def fitted(pixels: Images, height: int, width: int, fit: Fit) -> Images:
     else:
         border = np.median(np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])), axis=0).astype(int).tolist()
         colour = tuple(border) if channels == 3 else border[0]
+        # Some releases of Pillow refuse a strip of which less than half a pixel would be left.
+        scale = min(width / picture.width, height / picture.height)
+        if round(scale * min(picture.size)) == 0:
+            picture = picture.resize(tuple(max(side, math.ceil(1 / scale)) for side in picture.size))
         picture = ImageOps.pad(picture, (width, height), pillow.Resampling.LANCZOS, color=colour)
     return np.array(picture).reshape(height, width, channels)
 
@@ -183,19 +187,16 @@ def _open(
         grey = _is_grey(opened)
         if target:
             _decode_smaller(opened, *target)
-        opened.load()
         return pil_pixels(opened, mode, name), grey
 
 
 def pil_pixels(file: Any, mode: str, name: str) -> Images:
-    """Return a loaded PIL image as uint8 (h, w, 1 for `L` or 3 for `RGB`), upright; transparency becomes white."""
-    pillow, picture = load_pillow(), file
-    if file.mode.startswith(("I", "F")) or hasattr(file, "tag_v2"):
-        from edgecnn.edge.model.preprocess import eight_bits  # noqa: PLC0415 - Few pictures need it.
-
-        picture = eight_bits(file, name)
+    """Return a PIL image as uint8 (h, w, 1 for `L` or 3 for `RGB`), upright; transparency becomes white."""
+    pillow, bits = load_pillow(), deep_bits(file)
+    file.load()
+    picture = eight_bits(file, bits, name) if bits > 8 else file
     # ImageOps.exif_transpose would also write the EXIF data again, and refuse pictures whose other tags are odd.
-    turn = _TURNS.get(file.getexif().get(_ORIENTATION))
+    turn = _TURNS.get(_orientation(file))
     picture = picture.transpose(pillow.Transpose[turn]) if turn else picture
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
@@ -240,9 +241,11 @@ def _decode_smaller(file: Any, height: int, width: int, fit: Fit) -> None:
 
 
 def _orientation(file: Any) -> int:
-    # PngImageFile's own getexif() decodes the whole picture to look for EXIF data behind it.
-    orientation: int = load_pillow().Image.getexif(file).get(_ORIENTATION, 1)
-    return orientation
+    try:
+        # PngImageFile's own getexif() decodes the whole picture to look for EXIF data behind it.
+        return int(load_pillow().Image.getexif(file).get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises what it likes for odd EXIF data; programs that show pictures pass it over.
+        return 1
 
 
 def _is_grey(file: Any) -> bool:

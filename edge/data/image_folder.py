@@ -1,8 +1,7 @@
 """A folder of images by class: its contents, its parts, and how the files become a model's images."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,12 @@ from edgecnn.edge.manifest import Fit, SplitOff
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.text import counted, has_controls
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+    *(".apng", ".ppm", ".pgm", ".pnm"),
+)
+UNREAD = (".heic", ".heif", ".avif", ".jxl", ".dng")
+"""Phones and cameras write them, and they are not read."""
 LABELS_NAME = "labels.txt"
 VALIDATION_NAMES = ("val", "valid", "validation")
 # A manifest, which repeats the list of test images, has at most 16 MiB.
@@ -218,6 +222,8 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         files, ignored = _scan(folder, folder)
         ignored = [name for name in ignored if name != LABELS_NAME]
         classes = tuple(files)
+        if "test" in classes:
+            raise ConfigError(f"{folder} has a test/ among its classes, where test images would be looked for: rename it")
         split_off = options.split_off()
         by_part = {"test" if split_off and split_off.test_share == 1 else "train": files}
     if not classes:
@@ -282,7 +288,7 @@ def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequenc
         progress.say(f"{folder}: of {small:,} images below {size} pixels only exact copies are kept together")
     if groups:
         many = sum(map(len, groups))
-        split = "no group is divided between training and test images"
+        split = "none is divided between training and test images unless its class has little else"
         progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; {split}")
     return groups
 
@@ -293,16 +299,26 @@ def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:
     others = [_name(path, folder) for path in _visible(root) if not path.is_dir()]
     for label in _folders(root):
         files[label.name] = []
-        for parent, inside, names in os.walk(label):
-            inside[:] = [name for name in inside if not name.startswith(".")]
-            # os.walk does not follow links, so it can't loop.
-            others += [_name(Path(parent, name), folder) for name in inside if Path(parent, name).is_symlink()]
-            for name in names:
-                if not name.startswith("."):
-                    found = files[label.name] if name.lower().endswith(SUFFIXES) else others
-                    found.append(_name(Path(parent, name), folder))
+        for path in walked(label):
+            is_image = path.name.lower().endswith(SUFFIXES) and not path.is_dir()
+            (files[label.name] if is_image else others).append(_name(path, folder))
         files[label.name].sort()
     return files, others
+
+
+def walked(folder: Path, into_links: bool = False) -> Iterator[Path]:
+    """Yield what is in a folder, sorted, and then in its subfolders, except what is hidden; of folders, only links to them.
+
+    Links are not followed, so that this can't loop; with `into_links` those in the folder itself are.
+
+    Raises:
+        ConfigError: If a folder can't be read.
+    """
+    found = _visible(folder)
+    inside = [path for path in found if path.is_dir() and (into_links or not path.is_symlink())]
+    yield from (path for path in found if path not in inside)
+    for path in inside:
+        yield from walked(path)
 
 
 def ordered_classes(listing: Listing, options: FolderOptions, model: ModelImages | None = None) -> tuple[str, ...]:
@@ -349,7 +365,8 @@ def _two_orders(listing: Listing, classes: int) -> bool:
 def _shape(listing: Listing, options: FolderOptions) -> tuple[Shape, str]:
     """Return the shape of the images, and why they have this size if it was chosen."""
     if options.size and options.channels:
-        return (*options.size, options.channels), ""
+        height, width = map(int, options.size)  # numpy's would be another record.
+        return (height, width, options.channels), ""
     sizes, grey = Counter[tuple[int, int]](), True
     remedy = f"remove or replace it (edgecnn data {listing.folder} lists all such files)"
     for names in listing.names.values():
@@ -359,7 +376,7 @@ def _shape(listing: Listing, options: FolderOptions) -> tuple[Shape, str]:
             grey = grey and is_grey
     channels = options.channels or (1 if grey else 3)
     size, sized = (options.size, "") if options.size else _suitable(sizes)
-    return (*size, channels), sized
+    return (int(size[0]), int(size[1]), channels), sized
 
 
 def _suitable(sizes: Counter[tuple[int, int]]) -> tuple[tuple[int, int], str]:

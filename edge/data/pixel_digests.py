@@ -1,10 +1,12 @@
 """Finds identical images: a copy of an image adds no evidence. Also what is kept of each examined picture."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +14,15 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.image_file import image_header, read_pixels
 from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, near_groups, thumbnail
 from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
-from edgecnn.edge.errors import ArtifactError, setting
+from edgecnn.edge.errors import ArtifactError, because, setting
+from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.preprocess import Images
 
 Size = tuple[int, int]
 Kind = tuple[Size, bool]
 _DIGEST_BYTES = 16
+_START_OF_SCAN = 0xDA
 
 
 def pixel_digests(images: Images) -> list[bytes]:
@@ -61,23 +65,55 @@ def evidence(test: Split, learnt: Sequence[int]) -> tuple[NDArray[np.bool_], lis
 def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
     """Return the places of the test images that are exact copies of training images, which a model may know by heart.
 
-    Image files are copies if their bytes are equal, which is seen without decoding them, or their pixels in full size. Only
-    pictures of equal size are decoded, and no two JPEGs for each other: those are not re-encoded without loss. Images in arrays
-    are copies if their pixels are equal. Files of training images are not decoded for test images in arrays: none is a copy.
+    Image files are copies if their bytes are equal, of JPEGs those of the picture alone, which is seen without decoding; or if
+    their pixels in full size are. Only pictures of equal size are decoded, and no two JPEGs for each other: those are not
+    compressed again without loss. Images in arrays are copies if their pixels are equal. Files of training images are not
+    decoded for test images in arrays: none is a copy.
 
     Raises:
         ArtifactError: If an image can't be read.
     """
     if isinstance(train, FileSplit) and isinstance(test, FileSplit):
-        learnt, tested = ([split.folder / name for name in split.names] for split in (train, test))
-        sizes = {_size(path) for path in learnt} & {_size(path) for path in tested}
-        known = {file_digest(path) for path in learnt if _size(path) in sizes}
-        copies = {place for place, path in enumerate(tested) if _size(path) in sizes and file_digest(path) in known}
+        learnt, tested = ([_encoded(split.folder / name) for name in split.names] for split in (train, test))
+        sizes = {one.size for one in learnt} & {one.size for one in tested}
+        known = {one.digest() for one in learnt if one.size in sizes}
+        copies = {place for place, one in enumerate(tested) if one.size in sizes and one.digest() in known}
         return tuple(sorted(copies | _saved_again(train, test)))
     if isinstance(train, FileSplit):
         return ()
     known = {digest for images in chunks(train) for digest in pixel_digests(images)}
     return tuple(place for place, digest in enumerate(evidence(test, ())[1]) if digest in known)
+
+
+class _Encoded(NamedTuple):
+    """The bytes of a file that are its picture: of a JPEG from its first scan on, which programs that strip metadata copy."""
+
+    path: Path
+    start: int
+    size: int
+
+    def digest(self) -> bytes:
+        """Return their SHA-256."""
+        return file_digest(self.path, self.start)
+
+
+def _encoded(path: Path) -> _Encoded:
+    """Return where the picture of a file is; of a JPEG by its markers (ITU-T T.81, annex B).
+
+    Raises:
+        ArtifactError: If the file can't be read.
+    """
+    start = 0
+    try:
+        with open_file(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if _is_jpeg(path.name) and stream.read(2) == b"\xff\xd8":
+                while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _START_OF_SCAN:
+                    stream.seek(max(int.from_bytes(head[2:], "big") - 2, 0), os.SEEK_CUR)
+                start = stream.tell() - 4 if head[:2] == bytes((0xFF, _START_OF_SCAN)) else 0
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error
+    return _Encoded(path, start, size - start)
 
 
 def _saved_again(train: FileSplit, test: FileSplit) -> set[int]:
@@ -112,14 +148,7 @@ def _kinds(split: FileSplit) -> dict[int, Kind]:
 
 
 def _is_jpeg(name: str) -> bool:
-    return name.lower().endswith((".jpg", ".jpeg"))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read ({error.strerror}): remove or replace it") from error
+    return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
 def learnt_note(record: DatasetRecord, images: int) -> list[str]:

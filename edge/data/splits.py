@@ -286,14 +286,15 @@ class RowSplit:
             view, place = view[count:], place + count
 
 
-def file_digest(path: Path) -> bytes:
-    """Return the SHA-256 of an image file's bytes; nothing is decoded.
+def file_digest(path: Path, start: int = 0) -> bytes:
+    """Return the SHA-256 of an image file's bytes from an offset on; nothing is decoded.
 
     Raises:
         ArtifactError: If it can't be read.
     """
     try:
         with open_file(path) as file:
+            file.seek(start)
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error

@@ -48,6 +48,7 @@ _UINT8 = np.dtype(np.uint8)
 _SUMS = 1e-3
 # A quantized output may be rounded in the other direction.
 _STEPS = 2
+_MOST_APART = 0.25
 _LOGITS_DOUBT = "all outputs so far are 0 to 1 and sum to 1, but were taken for logits: does the model end in softmax?"
 
 
@@ -77,7 +78,6 @@ class Classifier:
 
     The file may take float, uint8, int8 or int16 images, with channels last or first, one, several or any number at a time,
     and may compute probabilities or logits. The images you pass are always uint8, height x width x channels, colours as RGB.
-    Load one for each of your threads: LiteRT and OpenVINO mix up calls that overlap.
 
     Attributes:
         shape: (height, width, channels) of one image.
@@ -133,7 +133,8 @@ class Classifier:
         images = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // image_bytes))
         self._images_per_call = most_images(image_bytes) if self.batch is None else max(1, self.batch)
         quantization = runtime.output_spec.quantization
-        self._tolerance = max(_SUMS, _STEPS * max(quantization.scales) if quantization else 0.0)
+        # Of probabilities; a step of a logit may be larger than any.
+        self._tolerance = max(_SUMS, min(_STEPS * max(quantization.scales), _MOST_APART) if quantization else 0.0)
         # Answers to frames of a stream are meant to depend on one another.
         self._batch_is_checked = self._repetition_is_checked = streaming
         self._images_per_chunk = max(1, images // self._images_per_call) * self._images_per_call
@@ -267,7 +268,8 @@ class Classifier:
         """
         self._require_images(images)
         if not len(images):
-            return np.empty((0, len(self.class_names)), np.float32), None
+            none = np.empty(0, np.float32) if self.interface.output == "logits" else None
+            return np.empty((0, len(self.class_names)), np.float32), none
         step = self._images_per_chunk
         parts = [self._chunk(images[start : start + step]) for start in range(0, len(images), step)]
         found = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])

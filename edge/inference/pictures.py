@@ -1,6 +1,5 @@
 """Turns pictures of any kind and size into a model's images."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, Union
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgecnn.edge.data.digit import Polarity, unsure
 from edgecnn.edge.data.image_file import fit_image, pil_pixels, read_image
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, parsing
 from edgecnn.edge.manifest import Preprocessing, Side
 from edgecnn.edge.model.preprocess import Images
 
@@ -89,7 +88,11 @@ def _fitted(
         return read_image(data, shape, preprocessing, polarity, name)
     if not hasattr(picture, "getbands"):
         raise ValueError(f"{name} must be a path, a PIL image or a numpy array, got {type(picture).__name__}")
-    return fit_image(pil_pixels(picture, "L" if shape[2] == 1 else "RGB", name), shape, preprocessing, name, polarity)
+    if 0 in picture.size:
+        raise ArtifactError(f"{name} has no pixels: give another")
+    with parsing(f"{name} is not an image that can be read", "give another"):
+        pixels = pil_pixels(picture, "L" if shape[2] == 1 else "RGB", name)
+    return fit_image(pixels, shape, preprocessing, name, polarity)
 
 
 def title_of(picture: "Picture | NDArray[Any]", place: int) -> str:
@@ -101,19 +104,17 @@ def title_of(picture: "Picture | NDArray[Any]", place: int) -> str:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Return all image files in a folder and its subfolders, sorted, except hidden ones.
+    """Return all image files in a folder and its subfolders, sorted, except hidden ones; also those that can't be read.
 
     Raises:
-        ConfigError: If there are no image files.
+        ConfigError: If there are no image files, or a folder can't be read.
     """
-    from edgecnn.edge.data.image_folder import SUFFIXES  # noqa: PLC0415 - Only for a folder.
+    from edgecnn.edge.data.image_folder import SUFFIXES, UNREAD, walked  # noqa: PLC0415 - Only for a folder.
 
     found = False
-    for parent, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                found = True
-                yield Path(parent, name)
+    for path in walked(folder, into_links=True):
+        if path.name.lower().endswith((*SUFFIXES, *UNREAD)):
+            found = True
+            yield path
     if not found:
         raise ConfigError(f"{folder} has no image files ({', '.join(SUFFIXES)}): name another folder")

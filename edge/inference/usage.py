@@ -14,6 +14,7 @@ from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
+from edgecnn.edge.text import counted
 
 if TYPE_CHECKING:
     from edgecnn.edge.data.splits import Split
@@ -93,6 +94,10 @@ class Usage:
                 raise ConfigError(
                     f"{self.images.labels} contradicts the classes of {model.path} ({few}, ...): omit {field('labels')}"
                 )
+            if len(said) != len(own):
+                many = f"{len(own)} classes, not {counted(said, 'name')}"
+                raise ConfigError(f"{model.path} has {many}: give {field('labels')}, one name per line")
+            classifier.class_names = said
         return classifier
 
     def test_images(self, models: ModelFolder, name: str, classifier: Classifier, progress: Progress = SILENT) -> "Split":

@@ -22,8 +22,19 @@ _WHITE_IS_ZERO = 0
 _LEAST_PROBABILITY = 1e-7  # The clipping of Keras.
 
 
-def eight_bits(file: Any, name: str) -> Any:
-    """Return a loaded PIL image with at most 8 bits a pixel and channel.
+def deep_bits(file: Any) -> int:
+    """Return the bits of a number in a PIL image that is not loaded yet, if they are more than 8; else 8."""
+    tags = getattr(file, "tag_v2", {})
+    if _BITS_PER_SAMPLE in tags:
+        return int(tags[_BITS_PER_SAMPLE][0])
+    # How it is decoded: of a PNG file the kind of its pixels, of a PPM file that and its largest number.
+    how = [tile[3] for tile in getattr(file, "tile", ())]
+    is_deep = file.mode.startswith(("I", "F")) or any(str(item).endswith(";16B") or item == ("RGB", 65_535) for item in how)
+    return 16 if is_deep else 8
+
+
+def eight_bits(file: Any, bits: int, name: str) -> Any:
+    """Return a loaded PIL image, whose file has numbers of so many `bits`, with at most 8 bits a pixel and channel.
 
     Of integers of 12 or 16 bits the high bits are taken. Floats that end at 1 or below are multiplied by 255, and whole numbers
     from 0 to 255 stay as they are. The image is not yet turned, as its file's tags tell more of it; messages call it `name`.
@@ -33,23 +44,22 @@ def eight_bits(file: Any, name: str) -> Any:
     """
     from PIL import Image  # Which made `file`.
 
-    tags = getattr(file, "tag_v2", {})
-    bits = tags.get(_BITS_PER_SAMPLE, (8 if file.mode.startswith("RGB") else 16,))[0]
-    if file.mode.startswith("RGB") and bits > 8:
-        # Pillow keeps the high bytes alone.
-        high = int(np.asarray(file)[..., :3].max())
-        if high >> (_LEAST_BITS - 8):
+    if not file.mode.startswith(("I", "F")):
+        # Pillow keeps the high bytes alone; of a PPM file it rounds.
+        colours = [np.asarray(file.getchannel(band)).max() for band in file.getbands() if band.upper() != "A"]
+        high = int(max(colours)) - (file.format == "PPM")
+        if bits == 8 or high >> (_LEAST_BITS - 8):
             return file
         raise _unknown_scale(name, "16-bit", 0, high << 8 | 255)
-    if not file.mode.startswith(("I", "F")):
-        return file
     values = np.asarray(file)
     low, high, is_float = values.min(), values.max(), values.dtype.kind == "f"
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    if getattr(file, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise ArtifactError(f"{name} has deep pixels that count from white: save it with 8 bits a pixel, 0 to 255")
     # 16 bits of a PNG or PPM file become 32 in some releases of Pillow.
     if file.mode.startswith("I;16") or (file.format in ("PNG", "PPM") and not is_float):
         if high == 0 or high >> (bits + _LEAST_BITS - 16):
+            if (clear := file.info.get("transparency")) is not None:
+                values = np.where(values == clear, (1 << bits) - 1, values)
             return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
     elif low >= 0 and (high == 0 or (is_float and high <= 1)):
         return Image.fromarray(np.rint(255 * values).astype(np.uint8))
@@ -289,6 +299,8 @@ def _softmax(logits: Floats, spec: TensorSpec, step: float) -> Floats:
 
 def _step_inside(rows: Floats) -> float:
     """Return the step of float outputs that were 8-bit probabilities inside the model, 1/256 in TFLite; else 0."""
+    if not ((rows > 0) & (rows < 1)).any():  # Zeros and ones are whole steps of any size.
+        return 0.0
     for step in (1 / 256, 1 / 255):
         levels = rows / np.float32(step)
         with np.errstate(invalid="ignore"):  # NaN and infinity are not probabilities.
@@ -300,10 +312,11 @@ def _step_inside(rows: Floats) -> float:
 def _are_probabilities(rows: Floats, step: float) -> bool:
     """Return whether each value is 0 to 1 and each row sums to 1, within quantization error."""
     # Each class is rounded to the nearest step, and 1.0 itself may lie one step beyond the largest integer.
-    each, together = 1e-3 + step, 1e-3 + step * (rows.shape[-1] / 2 + 1)
+    each = 1e-3 + step
     # NaN is in none of these ranges.
     in_range = rows.min(initial=0) >= -each and rows.max(initial=0) <= 1 + each
-    return bool(in_range and np.abs(rows.sum(axis=-1) - 1).max(initial=0) <= together)
+    least, most = (np.maximum(rows + sign * step / 2, 0).sum(axis=-1) for sign in (-1, 1))
+    return bool(in_range and least.max(initial=0) <= 1 + each and most.min(initial=1) >= 1 - each)
 
 
 def _real(preprocessing: Preprocessing) -> Floats:
@@ -337,7 +350,10 @@ def losses(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float
     probabilities to 0, so its loss is larger than its accuracy suggests.
     """
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    found: NDArray[np.float64] = -np.log(np.clip(chosen / probabilities.sum(axis=1, dtype=np.float64), _LEAST_PROBABILITY, 1))
+    total = probabilities.sum(axis=1, dtype=np.float64)
+    # With many classes, 8 bits may round them all to 0.
+    shares = np.divide(chosen, total, out=np.zeros_like(chosen), where=total > 0)
+    found: NDArray[np.float64] = -np.log(np.clip(shares, _LEAST_PROBABILITY, 1))
     return found
 
 

@@ -94,7 +94,7 @@ class OnnxSession:
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
             require_one_each("ONNX", [node.name for node in inputs], [node.name for node in outputs])
             for node in (inputs[0], outputs[0]):
-                if not node.type.startswith("tensor(") or node.type == "tensor(string)":
+                if not node.type.startswith("tensor(") or not hasattr(np, _spec(node).dtype):
                     raise ArtifactError(f"{node.name} of the ONNX model is a {node.type}: give a model with tensors of numbers")
             self.input_spec, self.output_spec = _spec(inputs[0]), _spec(outputs[0])
         # Shape and dtype of the batches that run in buffers; None until a first run has shown that the file can.

@@ -136,7 +136,8 @@ def remember_tried(data: bytes, how: str) -> None:
 
 
 def _known(mark: Path) -> bool:
-    if mark not in _here and mark.exists():
+    # Not Path.exists, which raises where the folder may not be read.
+    if mark not in _here and os.path.exists(mark):  # noqa: PTH110
         _here.add(mark)
     return mark in _here
 

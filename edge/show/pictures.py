@@ -19,6 +19,7 @@ from edgecnn.edge.inference.predictions import Predicted
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.packages import install_command, load_pillow
 from edgecnn.edge.show.predictions import labels
+from edgecnn.edge.text import printable
 
 SIDE = 64
 CLASSES = 300
@@ -142,7 +143,9 @@ def save_predicted(predicted: Predicted, path: Path) -> None:
     """
     shown = list(zip(predicted.images, predicted.pixels, strict=True))[:MOST_IMAGES]
     left_out = len(predicted.images) - len(shown)
-    cells: list[_Cell] = [((Path(item.image).name, labels(item, predicted.refusal)), [image]) for item, image in shown]
+    cells: list[_Cell] = [
+        ((printable(Path(item.image).name), labels(item, predicted.refusal)), [image]) for item, image in shown
+    ]
     note = f"and {left_out:,} more" if left_out else ""
     write_bytes(path, _sheet(cells, _PICTURE, min(_COLUMNS, len(shown)), note, down=False))
 

@@ -48,7 +48,7 @@ _SURE: dict[bool | None, tuple[str, ...]] = {None: (), True: ("accepted",), Fals
 def predict(  # Longer than 50 lines: its arguments and their docs.
     target: AnyTarget,
     pictures: Annotated[
-        "Sequence[Picture | NDArray[Any]]",
+        "Picture | NDArray[Any] | Sequence[Picture | NDArray[Any]]",
         Option(
             "PNG or JPEG files, folders of them, or - for standard input.",
             metavar="IMAGE",
@@ -78,8 +78,8 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
     """Classify pictures of any size, or test images by their number; `Classifier.load` is for an application.
 
     Args:
-        pictures: Paths of PNG or JPEG files or of folders with them, files opened in binary mode, PIL images, or uint8 arrays
-            (height, width, 1 or 3), colours as RGB.
+        pictures: One or several paths of PNG or JPEG files or of folders with them, files opened in binary mode, PIL images, or
+            uint8 arrays (height, width, 1 or 3), colours as RGB.
         keep_pixels: Whether to keep each image as the model got it, for the text and `save`; thousands of photos take memory.
 
     Returns:
@@ -91,7 +91,8 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         ConfigError: If there is nothing to predict, an index is out of range, or the model's preprocessing is unknown.
         MissingDependency: If the runtime, or Pillow for pictures, is not installed.
     """
-    nothing = not len(pictures) and not len(indices)
+    named = _each(pictures)
+    nothing = not len(named) and not len(indices)
     if (nothing or not Path(str(target)).is_dir()) and _looks_like_pictures(target):
         example = DEFAULT_FOLDER / "int8.tflite" if DEFAULT_FOLDER.exists() else "MODEL.tflite"
         missing = "" if Path(str(target)).exists() else "does not exist and "
@@ -118,10 +119,16 @@ def predict(  # Longer than 50 lines: its arguments and their docs.
         chosen = []
         if len(indices):
             chosen = chosen_test_images(usage.test_images(models, name, classifier), indices, classifier)
-    every = chain(chosen, chosen_pictures(pictures, classifier, background))
+    every = chain(chosen, chosen_pictures(named, classifier, background))
     found = predict_images(Path(name), classifier, every, keep_pixels)
-    accuracy = found.accuracy and replace(found.accuracy, doubt=perhaps_learnt(classifier.manifest, pictures))
+    accuracy = found.accuracy and replace(found.accuracy, doubt=perhaps_learnt(classifier.manifest, named))
     return replace(found, accuracy=accuracy, notes=reservations(classifier), top=top)
+
+
+def _each(pictures: Any) -> "Sequence[Picture | NDArray[Any]]":
+    """Return each of the pictures in an array or another sequence, or the one that is no sequence of them."""
+    is_one = isinstance(pictures, str) or not hasattr(pictures, "__len__") or getattr(pictures, "ndim", 1) in (2, 3)
+    return [pictures] if is_one else [*pictures]
 
 
 def _looks_like_pictures(target: object) -> bool:

@@ -172,6 +172,16 @@ def by_class(idx_folder: Path) -> Path:
     return Path("by_class")
 
 
+def test_labels_name_the_classes_of_a_model_that_has_numbers(exported: Path, idx_folder: Path, terminal: Any) -> None:
+    Image.fromarray(load_test(idx_folder).images([0])[0, ..., 0]).save("bar.png")
+    Path("names.txt").write_text("one\ntwo\nthree\n")
+    command = ("predict", exported / "int8.tflite", "bar.png", "-q")
+    number = terminal.passes(*command).split("\t")[1]
+    assert terminal.passes(*command, "--labels", "names.txt").split("\t")[1] == ("one", "two", "three")[int(number)]
+    Path("names.txt").write_text("one\ntwo\n")
+    assert "3 classes, not 2 names" in terminal.fails(2, *command, "--labels", "names.txt")
+
+
 def test_a_folder_of_class_folders_prints_accuracy_and_confusions(
     exported: Path, by_class: Path, idx_folder: Path, terminal: Any
 ) -> None:

@@ -183,12 +183,12 @@ def test_a_dataset_is_described_with_its_rule_its_split_and_not_all_of_many_clas
 
 def test_pictures_of_a_kind_that_is_not_read_are_named(pictures: Path) -> None:
     assert load_dataset(pictures, SIZE).unread == ()
-    for name in ("b.HEIC", "a\n.tif", "notes.txt"):
+    for name in ("b.HEIC", "a\n.dng", "notes.txt"):
         (pictures / "cat" / name).write_bytes(b"x")
     dataset = load_dataset(pictures, SIZE)
-    assert dataset.unread == ("cat/a\n.tif", "cat/b.HEIC")
+    assert dataset.unread == ("cat/a\n.dng", "cat/b.HEIC")
     *_, said = dataset.describe().splitlines()
-    assert all(part in said for part in ("passed over: 2 pictures", "not read", r"such as cat/a\n.tif: "))
+    assert all(part in said for part in ("passed over: 2 pictures", "not read", r"such as cat/a\n.dng: "))
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,40 @@ def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
     assert load_image_folder(tmp_path, NO_OPTIONS, None).class_names == ("plane", "train")
 
 
+def test_a_class_called_test_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    for name in ("test", "plane"):
+        write(tmp_path / name, 3)
+    with pytest.raises(ConfigError, match="has a test/ among its classes"):
+        load_image_folder(tmp_path, NO_OPTIONS, None)
+
+
+def test_numpy_s_numbers_of_a_size_are_the_same_record(classes: Path) -> None:
+    sizes = ((8, 10), (np.int64(8), np.int64(10)))
+    hashes = {load_image_folder(classes, FolderOptions(size=cast(Any, size)), None).splits["test"].sha256 for size in sizes}
+    assert len(hashes) == 1
+
+
+def test_a_folder_that_can_t_be_read_is_named(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (classes / "a" / "closed").mkdir()
+    read = Path.iterdir
+
+    def refusing(path: Path) -> Any:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    with pytest.raises(ConfigError, match="closed can't be read"):
+        list_images(classes, NO_OPTIONS)
+
+
 def test_only_visible_image_files_count_and_subfolders_belong_to_their_class(parts: Path) -> None:
     cats = parts / "train" / "cat"
-    for name in ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "old/f.PNG"):
+    kinds = ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "h.tif", "i.jfif", "j.ppm", "old/f.PNG")
+    for name in kinds:
         (cats / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 10)).save(cats / name)
-    for name in ("note.txt", ".hidden.png", "g.tiff"):
+    for name in ("note.txt", ".hidden.png", "g.heic"):
         (cats / name).touch()
     write(parts / "train" / ".cache", 1)
     write(cats / ".trash", 1)
@@ -89,9 +117,9 @@ def test_only_visible_image_files_count_and_subfolders_belong_to_their_class(par
     listing = list_images(parts, NO_OPTIONS)
     assert [name for name in listing.names["train"] if "/cat/" in name] == [
         *(f"train/cat/{number:02}.png" for number in range(6)),
-        *(f"train/cat/{name}" for name in ("a.JPG", "b.Jpeg", "c.bmp", "d.gif", "e.webp", "old/f.PNG")),
+        *(f"train/cat/{name}" for name in kinds),
     ]
-    assert listing.ignored == ("README.md", "more/", "train/cat/g.tiff", "train/cat/note.txt")
+    assert listing.ignored == ("README.md", "more/", "train/cat/g.heic", "train/cat/note.txt")
     assert load_image_folder(parts, NO_OPTIONS, None).splits["train"].images([10]).shape == (1, 10, 8, 3)
 
 

@@ -79,7 +79,7 @@ def test_a_part_that_is_read_as_a_class_is_a_problem(pets: Path) -> None:
 
 
 def test_pictures_of_a_kind_that_is_not_read_are_a_problem(pets: Path) -> None:
-    for name in ("a.HEIC", "b.tif", "notes.txt"):
+    for name in ("a.HEIC", "b.dng", "notes.txt"):
         (pets / "train" / "cat" / name).write_bytes(b"x")
     (problem,) = inspect_images(pets).problems
     assert "is not read: 2;" in problem

@@ -95,6 +95,27 @@ def test_a_training_picture_that_was_saved_again_without_loss_is_a_copy(tmp_path
     assert learnt_images(parts["train"], parts["test"]) == (0, 2)
 
 
+def test_a_jpeg_that_lost_or_got_metadata_is_a_copy_and_a_broken_one_is_none(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+    parts = {part: FileSplit(tmp_path / part, ("0.jpg", "1.jpg"), np.zeros(2, int), (8, 8, 3), "stretch") for part in "ab"}
+    told = Image.Exif()
+    told[0x010E] = "a photo of a cat" * 99
+    for part in parts:
+        (tmp_path / part).mkdir()
+        one, other = Image.fromarray(pixels), Image.fromarray(pixels + np.uint8(part == "a"))
+        if part == "a":
+            one.save(tmp_path / part / "0.jpg", exif=told, comment=b"mine")
+            other.save(tmp_path / part / "1.jpg", exif=told, progressive=True)
+        else:
+            one.save(tmp_path / part / "0.jpg")
+            other.save(tmp_path / part / "1.jpg", progressive=True)
+    assert learnt_images(parts["a"], parts["b"]) == (0,)
+    data = (tmp_path / "a" / "0.jpg").read_bytes()
+    for broken in (data[:2], data[:9], data[:4] + b"\0\0" + data[6:], b"\xff\xd8" + b"\xff\xfe\0\0" * 9):
+        (tmp_path / "b" / "0.jpg").write_bytes(broken)
+        assert learnt_images(parts["a"], parts["b"]) == ()
+
+
 def test_how_many_test_images_were_learnt_is_said() -> None:
     record = DatasetRecord("pets", "/data/pets", "", "hash")
     assert learnt_note(record, 10) == []

@@ -1,8 +1,9 @@
 """A file whose answers depend on more than their image is refused: on the batch, on chance, or on earlier runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from edgecnn.benchmarks.measure.evaluation import evaluate
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.manifest import DatasetRecord
+from edgecnn.edge.manifest import DatasetRecord, Quantization, TensorSpec
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.runtimes import opener_for
@@ -69,6 +70,23 @@ def test_a_batch_that_does_not_is_looked_at_once(
     calls = len(runtime.batches)
     classifier.predict(images)
     assert len(runtime.batches) == 2 * calls - 2
+
+
+def test_coarse_logits_hide_no_batch_that_mixes_its_images(images: NDArray[np.uint8]) -> None:
+    class Mixing:
+        """Gives another class in a batch than alone, in steps of 0.6."""
+
+        name, version = "mixing", "1"
+        input_spec = TensorSpec("x", (None, 8, 8, 3), "float32")
+        output_spec = TensorSpec("y", (None, 2), "int8", Quantization((0.6,), (0,)))
+
+        def run(self, batch: NDArray[Any]) -> NDArray[np.int8]:
+            return np.repeat(np.array([[1, 0] if len(batch) == 1 else [0, 1]], np.int8), len(batch), axis=0)
+
+    model = ModelFile(Path("model.tflite"), "tflite", b"", None, None, None)
+    classifier = Classifier(model, cast(Any, Mixing()), replace(UNIT, output="logits"))
+    with pytest.raises(ArtifactError, match="other images of the batch"):
+        classifier.predict(images)
 
 
 @pytest.mark.parametrize("name", RANDOM)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgecnn as ec
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ArtifactError
+from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.pictures import FittedPicture, fitted_picture
 from edgecnn.edge.inference.predictions import read_image
@@ -73,6 +74,58 @@ def test_predict_takes_pictures_but_no_list_of_arrays(exported: Path, tmp_path: 
     assert classifier.predict([]).probabilities.shape == (0, 3)
     with pytest.raises(ValueError, match=r"stack them with numpy\.stack"):
         classifier.predict([np.zeros((12, 12, 1), np.uint8)])  # type: ignore[list-item]  # As a user who has a list.
+
+
+def test_one_picture_needs_no_list_and_no_text_is_taken_for_one(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo("RGB").save(tmp_path / "photo.png")
+    photo("RGB").save(tmp_path / "other.png")
+    monkeypatch.chdir(tmp_path)
+    model = exported / "int8.tflite"
+    found = [ec.predict(model, one).images for one in ("photo.png", Path("photo.png"), ["photo.png"])]
+    assert [[image.image for image in images] for images in found] == [["photo.png"]] * 3
+    for one in (photo("RGB"), np.asarray(photo("RGB")), np.stack([np.asarray(photo("RGB"))] * 1)):
+        assert len(ec.predict(model, one).images) == 1
+    with pytest.raises(ArtifactError, match=r"nosuchfile\.png does not exist"):
+        ec.predict(model, "nosuchfile.png")
+    with pytest.raises(ConfigError, match="trust must be a list, got mine"):
+        ec.predict(model, "photo.png", trust="mine")
+
+
+def test_an_image_that_can_t_be_read_is_named_and_keeps_no_other_from_an_answer(exported: Path, tmp_path: Path) -> None:
+    photo("RGB").save(tmp_path / "photo.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "photo.jpg").read_bytes()[:-300])
+    with Image.open(tmp_path / "cut.jpg") as cut:
+        found = ec.predict(exported / "int8.tflite", [photo("RGB"), cut, Image.new("L", (0, 5))])
+    assert (len(found.images), [item.image for item in found.unread]) == (1, ["picture 1", "picture 2"])
+
+
+def test_odd_exif_data_keeps_no_picture_from_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "odd.png"
+    photo("RGB").save(path, exif=b"Exif\0\0no TIFF header")
+    odd, plain = (fitted_picture(item, (12, 16, 3), RULE).image for item in (path, photo("RGB")))
+    assert np.array_equal(odd, plain)
+
+
+@pytest.mark.parametrize("size", [(1000, 10), (10, 1000), (3000, 1)])
+def test_a_strip_is_read(size: tuple[int, int]) -> None:
+    image = fitted_picture(Image.new("RGB", size, "red"), (32, 32, 3), RULE).image
+    assert (image == (255, 0, 0)).all()
+
+
+def test_pictures_in_a_folder_are_all_answered_or_named(exported: Path, tmp_path: Path) -> None:
+    folder, real = tmp_path / "photos", tmp_path / "real"
+    folder.mkdir()
+    real.mkdir()
+    for path in (folder / "a.tif", folder / "b.ppm", real / "c.png"):
+        photo("RGB").save(path)
+    (folder / "d.heic").write_bytes(b"ftypheic")
+    (folder / "more").symlink_to(real)
+    (real / "loop").symlink_to(folder)
+    found = ec.predict(exported / "int8.tflite", folder)
+    assert [Path(item.image).name for item in found.images] == ["a.tif", "b.ppm", "c.png"]
+    assert [Path(item.image).name for item in found.unread] == ["d.heic"]
 
 
 def test_a_picture_that_may_be_read_wrong_has_a_doubt_and_any_other_has_none(exported: Path, test_split: Split) -> None:

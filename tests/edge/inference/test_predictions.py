@@ -54,6 +54,12 @@ def test_a_saved_picture_has_a_limit_and_says_what_it_leaves_out(tmp_path: Path,
     assert most < more < most + 50
 
 
+def test_a_name_of_two_lines_is_saved_in_one(tmp_path: Path) -> None:
+    found = predicted(3)
+    replace(found, images=tuple(replace(image, image="a\nb.png") for image in found.images)).save(tmp_path / "digits.png")
+    assert (tmp_path / "digits.png").stat().st_size
+
+
 def test_pixels_that_were_not_kept_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="keep_pixels"):
         replace(predicted(3), pixels=()).save(tmp_path / "digits.png")

@@ -85,6 +85,16 @@ def test_the_scores_of_logits_are_those_of_their_formulas_and_those_of_a_softmax
         scores("energy", probabilities, None)
 
 
+@pytest.mark.parametrize("score", ["energy", "max-logit"])
+def test_no_image_of_a_file_with_logits_is_accepted_or_refused(score: Any, artifacts: Path) -> None:
+    classifier = Classifier.load(artifacts / "int8.tflite")
+    classifier.interface = replace(classifier.interface, output="logits")
+    classifier.threshold = replace(THRESHOLD, score=score, least=0.5, most=2.9)
+    accepted = classifier.predict(np.empty((0, *classifier.shape), np.uint8)).accepted
+    assert accepted is not None
+    assert accepted.shape == (0,)
+
+
 @pytest.mark.parametrize(
     "change",
     [

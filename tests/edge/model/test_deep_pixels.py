@@ -1,6 +1,7 @@
 """Pictures of more than 8 bits a pixel: an unambiguous range is scaled, any other is refused, never read as black."""
 
 import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,45 @@ def test_any_other_range_is_refused_with_the_files_name_and_the_range(kind: str,
     path.write_bytes(BAD[kind][0])
     with pytest.raises(ArtifactError, match=rf"deep\.tif .*{BAD[kind][1]}.*8 bits"):
         read_image(path, SHAPE, PLAIN)
+
+
+def deep_png(kind: int, values: NDArray[Any]) -> bytes:
+    """A PNG file of 16 bits: kind 0 is grey, 2 colour, 4 grey with transparency, 6 colour with transparency."""
+    transparent = kind in (4, 6)
+    channels = [values] * (3 if kind in (2, 6) else 1) + [np.full_like(values, 65_535)] * transparent
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in np.stack(channels, axis=2))
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def ppm(values: NDArray[Any], largest: int) -> bytes:
+    height, width = values.shape
+    return f"P6 {width} {height} {largest}\n".encode() + np.repeat(values.astype(">u2")[..., np.newaxis], 3, axis=2).tobytes()
+
+
+@pytest.mark.parametrize("kind", [0, 2, 4, 6])
+def test_a_png_of_16_bits_keeps_its_greys_and_is_refused_if_it_has_12(kind: int) -> None:
+    assert np.array_equal(read_image(deep_png(kind, WHOLE * 257), SHAPE, PLAIN)[..., 0], BAR)
+    data = deep_png(kind, WHOLE * 16)
+    with pytest.raises(ArtifactError, match="pixels from 0 to"):
+        read_image(data, SHAPE, PLAIN)
+    with pytest.raises(ArtifactError, match="pixels from 0 to"):
+        fitted_picture(Image.open(BytesIO(data)), SHAPE, PLAIN)
+
+
+def test_a_ppm_file_of_12_bits_says_so_or_is_refused() -> None:
+    assert np.array_equal(read_image(ppm(WHOLE * 257, 65_535), SHAPE, PLAIN)[..., 0], BAR)
+    assert np.abs(read_image(ppm(WHOLE * 16, 4_095), SHAPE, PLAIN)[..., 0] - BAR.astype(int)).max() <= 1
+    with pytest.raises(ArtifactError, match="16-bit pixels"):
+        read_image(ppm(WHOLE * 16, 65_535), SHAPE, PLAIN)
+
+
+def test_what_a_grey_png_of_16_bits_calls_transparent_is_white() -> None:
+    stream = BytesIO()
+    Image.fromarray((WHOLE * 257).astype(np.uint16)).save(stream, "PNG", transparency=0)
+    assert read_image(stream.getvalue(), SHAPE, PLAIN).min() > 0
 
 
 def test_a_picture_that_counts_from_white_is_refused(tmp_path: Path) -> None:

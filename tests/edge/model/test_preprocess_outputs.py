@@ -134,6 +134,23 @@ def test_many_quantized_classes_are_told_from_logits_by_each_value() -> None:
     assert to_probabilities(softmax, spec("int8", 1 / 256, -128)).shape == (40, 300)
 
 
+@pytest.mark.parametrize("classes", [300, 600, 1000])
+def test_of_many_classes_no_two_are_nearly_certain_nor_all_floats_0(classes: int) -> None:
+    rows = np.zeros((2, classes), np.float32)
+    with pytest.raises(ArtifactError, match="is not class probabilities"):
+        to_probabilities(rows, spec("float32"))
+    rows[:, :2] = 0.95
+    for target in ("int8", "float32"):
+        stored = np.rint(rows * 256 - 128).astype(np.int8) if target == "int8" else np.rint(rows * 256) / np.float32(256)
+        with pytest.raises(ArtifactError, match="is not class probabilities"):
+            to_probabilities(stored, spec(target, 1 / 256, -128) if target == "int8" else spec(target))
+
+
+def test_an_even_answer_of_1000_classes_may_round_to_0_and_its_loss_is_a_number() -> None:
+    rows = to_probabilities(np.full((1, 1000), -128, np.int8), spec("int8", 1 / 256, -128))
+    assert cross_entropy(rows, np.array([3])) == pytest.approx(-math.log(1e-7))
+
+
 @pytest.mark.parametrize("step", [1 / 256, 1 / 255])
 def test_float_outputs_that_were_8_bit_inside_may_sum_to_1_as_roughly(step: float) -> None:
     probabilities = np.random.default_rng(0).dirichlet([0.3] * 10, 50)

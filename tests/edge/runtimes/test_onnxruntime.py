@@ -162,8 +162,10 @@ def test_only_a_cpu_whose_sums_would_overflow_takes_the_slower_kernels(
 
 
 def test_a_text_or_a_sequence_is_no_tensor_of_numbers() -> None:
+    brain = ("bfloat16[n]", f"Cast <to = {TensorProto.BFLOAT16}>")
     words, sequence = ("string[n]", f"Cast <to = {TensorProto.STRING}>"), ("seq(float[])", "SequenceConstruct")
-    for (output, node), kind in ((words, r"tensor\(string\)"), (sequence, r"seq\(tensor\(float\)\)")):
+    kinds = (words, r"tensor\(string\)"), (sequence, r"seq\(tensor\(float\)\)"), (brain, r"tensor\(bfloat16\)")
+    for (output, node), kind in kinds:
         with pytest.raises(ArtifactError, match=rf"^y of .*ONNX model.* {kind}:"):
             opener_for("onnx").open_model(onnx_bytes(f"(float[n] x) => ({output} y) {{y = {node} (x)}}"), 1)
 
