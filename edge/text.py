@@ -14,6 +14,7 @@ _STEERING = (
     "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e0fff"
 )
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _IN_BLOCK = re.compile(f"[{_STEERING}]")
 _IN_LINE = re.compile(f"[\n{_STEERING}]")
@@ -44,8 +45,8 @@ def without_controls(text: str) -> str:
 
 
 def shortened(text: str, width: int = 160) -> str:
-    """Return text of other libraries as one line of at most `width` characters that ends between words."""
-    line = printable(" ".join(text.split()))
+    """Return text of other libraries as one line of at most `width` characters that ends between words, without its colours."""
+    line = printable(" ".join(_COLOURS.sub("", text).split()))
     if len(line) <= width:
         return line
     start = line[: width - len(_ELLIPSIS) + 1]

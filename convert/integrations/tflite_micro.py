@@ -101,6 +101,10 @@ def _require_bytes(model: ModelFile, classifier: Classifier, specs: tuple[Tensor
         if spec.dtype not in ("int8", "uint8") or (what == "output" and spec.quantization is None):
             fix = f"export {field('precisions')}=int8 with {field('io')}=int8 or uint8"
             raise ConversionError(f"{model.path}: its {what} is {spec.dtype}, and the sources are for 8 bits: {fix}")
+    if (outputs := specs[1].shape[-1]) != len(classifier.class_names):
+        many = f"{counted(outputs or 1, 'output')} for {counted(classifier.class_names, 'class')}"
+        fix = "end the model in Dense(2) and softmax"
+        raise ConversionError(f"{model.path.name} has {many}, and the sources need one for each: {fix}")
     if classifier.batch not in (0, 1):
         raise ConversionError(f"{model.path} does not take one image at a time: export it with {field('batch')}=1")
     quantization = specs[1].quantization

@@ -21,6 +21,7 @@ from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
 from edgecnn.edge.files import libraries_folder
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.manifest import ONNXSLIM, TF2ONNX, OnnxConversion
+from edgecnn.edge.model.layout import has_batch
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort
@@ -38,6 +39,8 @@ class _OnnxConverter(Converter):
     def _made(self) -> OnnxMade:
         source, runtime, output = self._conversion.source, self._conversion.runtime, self._conversion.output
         if source.format == "onnx":
+            if not has_batch(runtime.input_spec.shape):
+                raise ConversionError(f"{source.path}: its input has no batch axis: export it again with one")
             return OnnxMade(cleaned(source.data, self._opset, str(source.path)), OnnxConversion(ONNXSLIM))
         if source.format == "tflite":
             return OnnxMade(from_tflite(source.data, self._opset, output, str(source.path)), OnnxConversion(TF2ONNX))

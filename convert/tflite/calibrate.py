@@ -1,5 +1,6 @@
 """The range of each activation of a float32 .tflite file over calibration images, by four methods."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,8 @@ def _error(counts: NDArray[np.float64], edges: NDArray[np.float64], low: float, 
         return float((counts * np.where(clipped > 0, clipped**2, step**2 / 12)).sum())
     # What is outside counts in the outermost levels.
     inside = (values >= low) & (values <= high)
+    if not inside.any():
+        return math.inf
     exact = np.where(inside, counts, 0)
     places = np.flatnonzero(inside)
     exact[places[0]] += counts[: places[0]].sum()

@@ -219,7 +219,10 @@ def open_tflite(data: bytes) -> Any:
 
 
 def activations(interpreter: Any) -> list[tuple[int, str, str]]:
-    """Return (index, name, operator) of the float tensors that an operator computes, and of the input (operator `INPUT`)."""
+    """Return (index, name, operator) of the float tensors that an operator computes, and of the input (operator `INPUT`).
+
+    Those that nothing reads have no values.
+    """
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     return [
         (index, str(tensors[index]["name"]), kind)
@@ -230,11 +233,16 @@ def activations(interpreter: Any) -> list[tuple[int, str, str]]:
 
 def _computed(interpreter: Any) -> list[tuple[int, str]]:
     found = [(int(entry["index"]), "INPUT") for entry in interpreter.get_input_details()]
-    for operator in interpreter._get_ops_details():
-        if operator["op_name"] != "DELEGATE":  # A delegate repeats the outputs of the operators that it replaces.
-            # -1 stands for a missing output, which an LSTM may have.
-            found += [(int(index), operator["op_name"]) for index in operator["outputs"] if index >= 0]
-    return found
+    # A delegate repeats the outputs of the operators that it replaces.
+    operators = [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
+    read = {int(index) for operator in operators for index in operator["inputs"]}
+    read |= {int(entry["index"]) for entry in interpreter.get_output_details()}
+    return found + [
+        (int(index), operator["op_name"])
+        for operator in operators
+        for index in operator["outputs"]
+        if index in read and index >= 0  # -1 stands for a missing tensor, which an LSTM may have.
+    ]
 
 
 def named_activations(interpreter: Any) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from edgecnn.convert.training.checkpoint import load_last
 from edgecnn.convert.training.config import Phase, TrainConfig, phase_at, phases_of
 from edgecnn.convert.training.model.custom_model import choose_layers, compile_model, new_model, open_fitting
 from edgecnn.convert.training.model.normalization import fuse_batch_normalization, settle_quickly
-from edgecnn.convert.training.recipes import new_optimizer, optimizer_text, resumed_optimizer
+from edgecnn.convert.training.recipes import is_of_recipe, new_optimizer, optimizer_text, resumed_optimizer
 from edgecnn.convert.training.records import Checkpoint, TrainingRun
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Labels
@@ -115,13 +115,19 @@ def prepared_model(run: TrainingRun, checkpoint: Checkpoint | None, done: int) -
     nameless = ModelFile(Path(config.origin()), "keras", b"", None, None, "no file yet")
     classifier = Classifier(nameless, runtime, run.interface)
     classifier.probabilities(dataset.train.images(range(min(_LOOK, len(dataset.train.labels)))))
-    own = model.compiled and not checkpoint
+    own = model.compiled and not checkpoint and not is_of_recipe(model.optimizer)
+    if own and int(model.optimizer.iterations) and not float(model.optimizer.learning_rate):
+        raise ConfigError(f"{config.origin()}: the learning rate that it was compiled with has ended at 0: compile it again")
     phase = phase_at(config, done)
     optimizer = model.optimizer if own else _optimizer(run, phase)
     if checkpoint and done != phase.start:
         optimizer = resumed_optimizer(model, optimizer)
     teacher = Teacher(config, dataset, run.trust) if config.teacher else None
     choose_layers(model, config, phase)
+    if not model.trainable_weights:
+        raise ConfigError(
+            f"{config.origin()}: no weight of it is trainable: set trainable=True on the layers that are to learn"
+        )
     if not config.start:
         settle_quickly(model, run.batches)
     compile_model(model, _columns(runtime), optimizer, run.interface.output, taught=teacher is not None)

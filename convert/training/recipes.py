@@ -8,6 +8,7 @@ from edgecnn.convert.keras.load import load_keras
 RecipeName = Literal["cosine", "notebook"]
 Augment = Literal["photo", "photo-mirror", "digit", "none"]
 COSINE: RecipeName = "cosine"
+_COSINE_NAME = f"{COSINE}_recipe"
 NOTEBOOK: RecipeName = "notebook"
 
 # Chosen on the last 5,000 training images of MNIST, never on test images: docs/explanation/training.md.
@@ -64,10 +65,20 @@ def new_optimizer(recipe: RecipeName, learning_rate: float, steps: int) -> Any:
         0.0, max(1, steps - warm_up), alpha=0.0, warmup_target=learning_rate, warmup_steps=warm_up
     )
     # Keras saves this name; otherwise Keras appends a counter to the name.
-    optimizer = optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, name=f"{COSINE}_recipe")
+    optimizer = optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, name=_COSINE_NAME)
     # Decay pulls towards zero, which is no better a value for an offset or a scale than others.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def is_of_recipe(optimizer: Any) -> bool:
+    """Return whether the cosine recipe made a model's optimizer, whose learning rate ends at 0 with its training."""
+    return bool(_unwrapped(optimizer).name == _COSINE_NAME)
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    """Return the optimizer itself: Keras wraps it where a model has float16 layers, to scale the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def resumed_optimizer(model: Any, fresh: Any) -> Any:
@@ -75,16 +86,18 @@ def resumed_optimizer(model: Any, fresh: Any) -> Any:
 
     Keras saves everything about an optimizer except which weights do not decay.
     """
-    if model.optimizer.get_config() != fresh.get_config():
+    own = _unwrapped(model.optimizer)
+    if own.get_config() != fresh.get_config():
         return model.optimizer
     fresh.build(model.trainable_variables)
-    for variable, saved in zip(fresh.variables, model.optimizer.variables, strict=True):
+    for variable, saved in zip(fresh.variables, own.variables, strict=True):
         variable.assign(saved)
     return fresh
 
 
 def optimizer_text(optimizer: Any) -> str:
     """Return a Keras optimizer's name, its learning rate and, if it has one, its schedule."""
+    optimizer = _unwrapped(optimizer)
     schedule = optimizer.get_config()["learning_rate"]
     name = type(optimizer).__name__
     if not isinstance(schedule, dict):

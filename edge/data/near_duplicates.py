@@ -134,7 +134,7 @@ def comparable(thumbnails: NDArray[np.uint8], large: NDArray[np.bool_]) -> NDArr
 
 
 def _has_contrast(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = thumbnails.reshape(len(thumbnails), -1).std(axis=1) >= _LEAST_CONTRAST
+    found: NDArray[np.bool_] = thumbnails.reshape(len(thumbnails), SIDE * SIDE).std(axis=1) >= _LEAST_CONTRAST
     return found
 
 

@@ -48,8 +48,7 @@ def stated_interface(
     """
     taken = preprocessing(preprocess, scale=scale, mean=mean, std=std, bgr=bgr, fit=images.fit or "letterbox")
     if taken is None:
-        fix = f"add {field('preprocess')}, or omit it, to have both looked for"
-        raise ConfigError(f"{field('logits')} alone does not define the preprocessing: {fix}")
+        raise ConfigError(f"{field('logits')} alone does not say how pixels go in: add {field('preprocess')}")
     return Interface(taken, "logits" if logits else "probabilities")
 
 

@@ -6,6 +6,7 @@ which derives from one of Keras's is not taken for that. Feature maps have their
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ class _Walk:
         named.pop("training", None)
         if named.pop("mask", None) is not None:
             raise Unsupported(f"{type(layer).__name__} {name} is called with a mask")
+        if "inputs" in named:
+            given = [named.pop("inputs"), *given]
         if isinstance(layer, load_keras().Model):
             if named or any(not isinstance(value, Value) for value in given):
                 raise Unsupported(f"the model {name} is called with other arguments than images")
@@ -111,6 +114,10 @@ class _Walk:
         if convert is None or entry is None:
             raise Unsupported(f"{name} is of the kind {type(layer).__name__}")
         _require_floats(layer, name)
+        try:
+            signature(convert).bind(None, *given, **named)
+        except TypeError as error:
+            raise Unsupported(f"{name} is called with other arguments ({error})") from error
         call = LayerCall(self.graph, name, layer, tuple(entry.shape), str(entry.dtype), self.constants)
         return [convert(call, *given, **named)]
 

@@ -55,6 +55,8 @@ def normalization(call: LayerCall, value: Value) -> Value:
     if layer.invert:
         raise call.refuse("has invert=True")
     mean, variance = (numbers(known).astype(np.float64) for known in (layer.mean, layer.variance))
+    if mean.size > 1 and mean.shape[-1] != mean.size:
+        raise call.refuse(f"has axis={layer.axis}")
     scale = 1 / np.maximum(np.sqrt(variance), load_keras().config.epsilon())
     return scaled(call, value, scale, -mean * scale)
 

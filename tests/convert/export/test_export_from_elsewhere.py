@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import onnx
 import pytest
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.edge.data.dataset import Dataset, load_dataset
 from edgecnn.edge.data.splits import ArraySplit
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model_file import read_model
+from tests.onnx_text import onnx_model
 
 UNIT = Interface(SCHEMES["unit"])
 SHAPE = (12, 12, 1)
@@ -165,6 +168,24 @@ def test_a_model_without_a_batch_is_exported_for_one_image_at_a_time(idx_folder:
     manifest = export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
     assert manifest.source().input.shape == SHAPE
     assert [artifact.input.shape for artifact in manifest.artifacts[1:]] == [(1, *SHAPE)] * 4
+
+
+@pytest.mark.parametrize("policy", ["float16", "float64"])
+def test_weights_of_other_floats_are_refused_by_name(policy: str, idx_folder: Path, tmp_path: Path) -> None:
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", dtype=policy, name="narrow")]
+    keras.Sequential([keras.Input(SHAPE), *layers]).save(tmp_path / "base.keras")
+    with pytest.raises(ConversionError, match=f"its layer narrow has weights of {policy}"):
+        export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
+
+
+def test_an_onnx_file_without_a_batch_axis_is_evaluated_and_not_exported(idx_folder: Path, tmp_path: Path) -> None:
+    nodes = "flat = Reshape (x, row) scores = MatMul (flat, w) y = Softmax (scores)"
+    text = f"(float[12, 12] x) => (float[1, 3] y) {{{nodes}}}"
+    onnx.save(onnx_model(text, w=np.eye(144, 3, dtype=np.float32), row=np.array([1, 144])), tmp_path / "a.onnx")
+    only = ExportConfig(formats=("onnx",), precisions=("float32",))
+    assert Classifier.load(tmp_path / "a.onnx", interface=UNIT).probabilities(np.zeros((2, *SHAPE), np.uint8)).shape == (2, 3)
+    with pytest.raises(ConversionError, match="no batch axis"):
+        export(tmp_path / "a.onnx", load_dataset(idx_folder), only, UNIT, tmp_path / "out")
 
 
 def test_own_code_is_exported_with_trust_and_the_manifest_says_so(

@@ -9,10 +9,11 @@ import pytest
 
 from edgecnn.convert.integrations.micro_records import MicroAgreement, MicroRecord
 from edgecnn.convert.integrations.micro_sources import readme
-from edgecnn.convert.integrations.tflite_micro import _Measured, micro_files
+from edgecnn.convert.integrations.tflite_micro import _Measured, _require_bytes, micro_files
 from edgecnn.edge.data.splits import ArraySplit, Split
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.files import sha256
+from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_file import ModelFile, read_model
 from edgecnn.edge.model_folder import ModelFolder
@@ -100,6 +101,14 @@ def test_a_file_that_takes_floats_or_several_images_is_refused(exported: Path, a
     ):
         with ModelFolder(folder) as models, pytest.raises(ConversionError, match=said):
             micro_files(models.model(name), test_split, "bars")
+
+
+def test_a_file_with_one_output_for_two_classes_is_refused(model: ModelFile, test_split: Split) -> None:
+    classifier = Classifier.load(model.path)
+    classifier.class_names = ("one", "other")
+    specs = classifier.runtime.input_spec, replace(classifier.runtime.output_spec, shape=(1, 1))
+    with pytest.raises(ConversionError, match="has 1 output for 2 classes"):
+        _require_bytes(model, classifier, specs)
 
 
 def test_the_golden_outputs_are_those_of_tflite_micro_and_few_for_large_images(

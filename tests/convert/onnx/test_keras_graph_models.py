@@ -94,6 +94,10 @@ def test_a_layer_may_be_named_as_the_input_or_the_output_is() -> None:
     assert [value.name for value in (*made.graph.input, *made.graph.output)] == ["image", "logits"]
 
 
+def test_a_layer_may_be_called_with_its_input_by_name() -> None:
+    assert kinds(computes_the_same(functional(lambda entry: layers.Conv2D(4, 3)(inputs=entry))))["Conv"] == 1
+
+
 def test_pixels_may_be_integers() -> None:
     entry = keras.Input((4, 4, 3), dtype="uint8")
     model = keras.Model(entry, layers.Conv2D(2, 3)(layers.Rescaling(1 / 255)(entry)))
@@ -133,6 +137,7 @@ REFUSED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: layers.BatchNormalization(name="rows", axis=1)(x), "BatchNormalization rows has axis=1"),
     (lambda x: layers.Conv2D(2, 3, data_format="channels_first", name="first")(x), "Conv2D first has its channels first"),
     (lambda x: layers.Conv2D(2, 3, dtype="mixed_float16", name="half")(x), "half computes in mixed_float16"),
+    (lambda x: layers.Normalization(name="columns", axis=2, mean=[0.0] * 10, variance=[1.0] * 10)(x), "columns has axis="),
     (lambda x: ops.erfinv(x), "erfinv.* is of the kind Erfinv"),
     (lambda x: layers.GlobalAveragePooling2D()(x) * ops.mean(x, axis=(1, 2, 3), keepdims=True), "numbers of axes"),
     (lambda x: layers.CenterCrop(4, 4, name="middle")(x), "middle is of the kind CenterCrop"),

@@ -48,6 +48,13 @@ def test_values_that_fill_their_range_keep_it(method: CalibrationName) -> None:
     assert (low, high) == pytest.approx((-1, 3), abs=0.15)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("least", "most"), [(0.4, 0.7), (-9, -8)])
+def test_values_that_all_lie_far_from_0_are_in_their_range(method: CalibrationName, least: float, most: float) -> None:
+    low, high = shortened(*counts(np.random.default_rng(0).uniform(least, most, 100_000)), method)
+    assert low < (least + most) / 2 < high
+
+
 def test_the_percentile_is_of_the_values() -> None:
     values = np.random.default_rng(0).uniform(0, 1, 1_000_000)
     low, high = shortened(*counts(values), "percentile")

@@ -34,6 +34,17 @@ def any_size(shape, classes):
     model.compile(keras.optimizers.SGD(0.05))
     return model
 
+def frozen(shape, classes):
+    model = logits(shape, classes)
+    model.trainable = False
+    return model
+
+def ended(shape, classes):
+    model = logits(shape, classes)
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 3)))
+    model.optimizer.iterations.assign(3)
+    return model
+
 class Net(keras.Model):
     def __init__(self, classes, **named):
         super().__init__(**named)

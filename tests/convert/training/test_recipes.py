@@ -1,11 +1,20 @@
 """Recipes: the optimizer and its schedule."""
 
+import keras
 import pytest
 
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.model.networks import build_cnn
-from edgecnn.convert.training.recipes import RECIPES, Augment, RecipeName, new_optimizer, optimizer_text, usual_augment
+from edgecnn.convert.training.recipes import (
+    RECIPES,
+    Augment,
+    RecipeName,
+    is_of_recipe,
+    new_optimizer,
+    optimizer_text,
+    usual_augment,
+)
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.records import from_json, to_json
 from tests.drawings import blank_split
@@ -32,6 +41,12 @@ def test_only_kernels_decay() -> None:
     optimizer.build(model.trainable_variables)
     decaying = {variable.name for variable in model.trainable_variables if optimizer._use_weight_decay(variable)}
     assert decaying == {"kernel"}
+
+
+def test_an_optimizer_that_keras_wraps_for_float16_is_told_as_it_is() -> None:
+    wrapped = keras.optimizers.LossScaleOptimizer(new_optimizer("cosine", 0.01, 100))
+    assert optimizer_text(wrapped) == "AdamW, learning rate up to 0.01 by CosineDecay"
+    assert [is_of_recipe(one) for one in (wrapped, keras.optimizers.AdamW(0.01))] == [True, False]
 
 
 def test_notebook_is_adam_at_one_rate() -> None:

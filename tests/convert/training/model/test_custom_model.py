@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 from edgecnn.convert.training.model.custom_model import needed_modules, resolved
@@ -97,6 +98,20 @@ def test_own_models_are_trained_and_recorded(bars: Dataset) -> None:
         results[name] = result
     # Logits and the probabilities of the same network have the same loss.
     assert results["logits"].history[-1].loss == pytest.approx(results["grey"].history[-1].loss, rel=1e-4)
+
+
+def test_a_model_that_edgecnn_trained_learns_on_with_a_rate_of_its_own(bars: Dataset) -> None:
+    first = replace(CONFIG, model="own_nets:any_size", recipe="cosine")
+    train(bars, replace(first, model=None, network="strided", filters=(2, 2, 2)), Path("first"), UNIT)
+    train(bars, replace(first, model="first/model.keras"), Path("again"), UNIT)
+    before, after = (keras.models.load_model(f"{name}/model.keras").trainable_variables for name in ("first", "again"))
+    assert all(np.abs(old.numpy() - new.numpy()).max() > 1e-4 for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(("name", "message"), [("frozen", "no weight of it is trainable"), ("ended", "ended at 0")])
+def test_a_model_that_can_learn_nothing_is_refused(name: str, message: str, bars: Dataset) -> None:
+    with pytest.raises(ConfigError, match=f"own_nets:{name}: .*{message}"):
+        train(bars, replace(CONFIG, model=f"own_nets:{name}"), Path("out"), UNIT, "logits")
 
 
 def test_one_output_is_the_probability_of_the_second_of_two_classes(bars: Dataset) -> None:
