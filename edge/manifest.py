@@ -124,12 +124,14 @@ class Validation:
         val_share: Share of each class's training images that became them, 0 to 1; None if the source has a validation part.
         val_seed: Seed of that draw; None if nothing was drawn.
         val_may_be_learnt: Whether the weights that training began with may have been trained on some of them.
+        val_list: Their paths in the folder, if share and seed alone do not give them; else none.
     """
 
     val_sha256: str
     val_share: float | None = None
     val_seed: int | None = None
     val_may_be_learnt: bool = False
+    val_list: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _limits(fit: Fit) -> str:
 def _answer(fit: Fit) -> list[str]:
     chosen = next((file for file in fit.files if file.file == fit.chosen), None)
     if chosen is None:
-        return [f"No file is shown to be within the limits: {_limits(fit)}."]
+        return [f"No file is shown to be right more often than a guess and within the limits: {_limits(fit)}."]
     path = fit.folder / chosen.file if fit.folder else Path(chosen.file)
     found = [
         f"Ship {path}: of those within {_limits(fit)}, the most accurate on {counted(chosen.val_images, 'validation image')}."

@@ -11,7 +11,7 @@ from edgecnn.edge.data.pixel_digests import evidence, held_out
 from edgecnn.edge.data.splits import Labels, Split
 from edgecnn.edge.errors import ConfigError, ConversionError, GateFailed, field
 from edgecnn.edge.export_records import Parity
-from edgecnn.edge.formats import FORMATS, PRECISIONS
+from edgecnn.edge.formats import PRECISIONS
 from edgecnn.edge.manifest import TF2ONNX
 from edgecnn.edge.model.preprocess import Floats, correct, spread
 
@@ -31,9 +31,7 @@ def check_parity(name: str, precision: str, candidate: Floats, reference: Floats
     difference = float(np.abs(candidate - reference).max())
     same = int((candidate.argmax(axis=1) == reference.argmax(axis=1)).sum())
     parity = Parity(len(reference), same, difference, spread(reference))
-    remedy = f"name the other {field('formats')} alone"
-    if of == "Keras" and name.endswith(FORMATS["onnx"].suffix):
-        remedy = f"try {field('onnx_converter')}={TF2ONNX}"
+    remedy = f"name the other {field('formats')} alone, or for ONNX {field('onnx_converter')}={TF2ONNX}"
     allowed, fix = PRECISIONS[precision].tolerance, f"so nothing is exported: {remedy}"
     if difference > allowed:
         raise ConversionError(f"{name} differs from {of} by up to {difference:.2g}, more than {allowed}, {fix}")

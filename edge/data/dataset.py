@@ -109,7 +109,9 @@ class Dataset:
             self.test.sha256,
             Fitted(self.train.shape, self.fit) if self.fit else None,
             self.split_off,
-            Validation(self.val.sha256, self.val_share, self.val_seed, self.val_may_be_learnt) if self.val else None,
+            Validation(self.val.sha256, self.val_share, self.val_seed, self.val_may_be_learnt, listed_names(self.val))
+            if self.val
+            else None,
             self.learnt,
             bool(self.may_be_learnt),
             listed_names(self.test),
@@ -197,9 +199,9 @@ def resized(dataset: Dataset, size: tuple[int, int]) -> Dataset:
     return replace(dataset, **parts)
 
 
-def listed_names(test: Split) -> tuple[str, ...]:
-    """Return the names of test images that no share and seed alone give; none of others."""
-    return test.names if isinstance(test, FileSplit) and test.listed else ()
+def listed_names(split: Split) -> tuple[str, ...]:
+    """Return the names of test or validation images that no share and seed alone give; none of others."""
+    return split.names if isinstance(split, FileSplit) and split.listed else ()
 
 
 def unread_pictures(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -88,6 +88,8 @@ class FolderOptions:
         ),
     ] = None
 
+    val_list: tuple[str, ...] = ()
+
     def __post_init__(self) -> None:
         if isinstance(self.test_list, str):
             object.__setattr__(self, "test_list", Path(self.test_list))  # Its letters are no paths.

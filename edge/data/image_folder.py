@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +45,7 @@ class Listing:
         indices: For each part, int64, the class of each of these.
         split_off: How the test images are drawn; None if the folder has parts, or a list names them.
         ignored: What else is there, without hidden files.
-        listed: Whether a list names the test images, or near-duplicates changed which are drawn.
+        listed: Parts whose images a list names, or of which near-duplicates changed which are drawn.
         together: Groups of near-duplicates that the draw kept on one side, by name; None if none were looked for.
     """
 
@@ -56,7 +55,7 @@ class Listing:
     indices: dict[Part, Labels]
     split_off: SplitOff | None
     ignored: tuple[str, ...]
-    listed: bool = False
+    listed: tuple[Part, ...] = ()
     together: tuple[tuple[str, ...], ...] | None = None
 
     def drawn(
@@ -64,12 +63,12 @@ class Listing:
     ) -> "Listing":
         """Move a share of each class's training images to another part. Arguments and errors are those of `drawn_evenly`."""
         together = self.together
-        if groups is not None:
+        if groups is not None and part == "test":
             together = tuple(tuple(self.names["train"][place] for place in group) for group in groups)
         indices, named = self.indices["train"], [f"{label} of {self.folder}" for label in self.classes]
         chosen = drawn_evenly(indices, part, share, seed, named, groups or ())
         changed = bool(groups) and not np.array_equal(chosen, drawn_evenly(indices, part, share, seed, named))
-        return replace(self.moved(part, chosen), listed=self.listed or changed, together=together)
+        return replace(self.moved(part, chosen), listed=(*self.listed, *[part] * changed), together=together)
 
     def tested(self, named: Path | tuple[str, ...]) -> "Listing":
         """Make the images that a list names test images.
@@ -89,7 +88,29 @@ class Listing:
             )
         if not wanted:
             raise ConfigError(f"{origin} names no test image: give one path per line, relative to {self.folder}")
-        return replace(self.moved("test", chosen), listed=True)
+        return replace(self.moved("test", chosen), listed=(*self.listed, "test"))
+
+    def validated(self, options: FolderOptions, progress: Progress) -> "Listing":
+        """Make a share of each class's training images validation images, or those that a record names.
+
+        Near-duplicates stay on one side: a model that learned one knows the other, and an epoch or a network would be chosen by
+        that.
+
+        Raises:
+            ConfigError: If a class has only one training image.
+        """
+        names = self.names["train"]
+        if options.val_list:
+            wanted = {*options.val_list}
+            return replace(self.moved("val", np.array([name in wanted for name in names], bool)), listed=(*self.listed, "val"))
+        groups: Sequence[NDArray[np.int64]] | None = None
+        if self.together is not None:
+            place = {name: number for number, name in enumerate(names)}
+            left = ([place[name] for name in group if name in place] for group in self.together)
+            groups = [np.array(group) for group in left if len(group) > 1]
+        elif options.keep_together is not False:
+            groups = near_duplicates.in_folder(self.folder, names, progress)
+        return self.drawn("val", options.drawn_share or 0, options.seed, groups)
 
     def moved(self, part: Part, chosen: NDArray[np.bool_]) -> "Listing":
         """Move training images (n,) to another part."""
@@ -161,9 +182,7 @@ def load_image_folder(
         )
     background = model.background if model else "any"
     splits = {
-        part: FileSplit(
-            folder, names, numbers[listing.indices[part]], shape, fit, background, part == "test" and listing.listed
-        )
+        part: FileSplit(folder, names, numbers[listing.indices[part]], shape, fit, background, part in listing.listed)
         for part, names in listing.names.items()
     }
     return ImageFolder(ordered, splits, fit, listing.split_off, listing.ignored, sized)
@@ -184,6 +203,8 @@ def has_parts(folder: Path, parts: Iterable[Part] = PARTS) -> bool:
             f"{folder} has {_folder_names(found)}, but no {missing[0]}/: the parts are called train/, test/ and val/; rename "
             "one, or name a folder of classes, which edgecnn splits"
         )
+    if "test" in found:
+        raise ConfigError(f"{folder} has a test/ among its classes, where test images would be looked for: rename it")
     return False
 
 
@@ -222,8 +243,6 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
         files, ignored = _scan(folder, folder)
         ignored = [name for name in ignored if name != LABELS_NAME]
         classes = tuple(files)
-        if "test" in classes:
-            raise ConfigError(f"{folder} has a test/ among its classes, where test images would be looked for: rename it")
         split_off = options.split_off()
         by_part = {"test" if split_off and split_off.test_share == 1 else "train": files}
     if not classes:
@@ -243,54 +262,13 @@ def list_images(folder: Path, options: FolderOptions, parts: tuple[Part, ...] = 
     if options.test_list is not None:
         listing = listing.tested(options.test_list).only(parts)
     elif split_off and split_off.test_share < 1:
-        groups = None if options.keep_together is False else _near_duplicates(folder, listing.names["train"], progress)
+        groups = None if options.keep_together is False else near_duplicates.in_folder(folder, listing.names["train"], progress)
         listing = listing.drawn("test", split_off.test_share, options.seed, groups).only(parts)
     elif split_off and "train" in parts:
         raise ConfigError(f"{field('test_share')}=1 leaves no training images: give a share below 1, for example 0.2")
     if options.drawn_share is not None and "train" in parts:
-        listing = listing.drawn("val", options.drawn_share, options.seed)
+        listing = listing.validated(options, progress)
     return listing
-
-
-# Of the last search alone: a command loads the same folder once for each of its files.
-_searched: dict[object, Sequence[NDArray[np.int64]]] = {}
-
-
-def _near_duplicates(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
-    """Return groups of near-duplicates, which a split keeps together; unchanged files are searched once."""
-    key = folder.resolve(), names, near_duplicates.MOST_IMAGES, tuple(_stamp(folder / name) for name in names)
-    if key not in _searched:
-        groups = _search(folder, names, progress)
-        _searched.clear()
-        _searched[key] = groups
-    return _searched[key]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Return when a file was changed, and its size; zeros if it is gone, of which whatever reads it will speak."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
-
-
-def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[NDArray[np.int64]]:
-    thumbnails, large = near_duplicates.file_thumbnails(
-        folder, names, partial(progress.step, text="reading images to split them")
-    )
-    groups = near_duplicates.near_groups(thumbnails, large, partial(progress.step, text="looking for near-duplicates"))
-    if (count := np.count_nonzero(large)) > near_duplicates.MOST_IMAGES:
-        most = f"near-duplicates are not looked for among more than {near_duplicates.MOST_IMAGES:,}"
-        progress.say(f"{folder}: of {count:,} images only exact copies are kept together; {most}")
-    if small := len(large) - count:
-        size = f"{near_duplicates.LEAST_SIDE}x{near_duplicates.LEAST_SIDE}"
-        progress.say(f"{folder}: of {small:,} images below {size} pixels only exact copies are kept together")
-    if groups:
-        many = sum(map(len, groups))
-        split = "none is divided between training and test images unless its class has little else"
-        progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; {split}")
-    return groups
 
 
 def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:

@@ -8,6 +8,7 @@ two landscapes are alike in their low frequencies only.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from edgecnn.edge.data.image_file import ImageRule, fit_image, image_header, rea
 from edgecnn.edge.data.splits import FileSplit, Split, chunks
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.result import Progress
+from edgecnn.edge.text import counted
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -56,6 +59,45 @@ def file_thumbnails(folder: Path, names: Sequence[str], on_progress: OnProgress)
             large[place] = min(image_header(folder / name, "")[:2]) >= LEAST_SIDE
             thumbnails[place] = read_image(folder / name, (SIDE, SIDE, 1), ImageRule("stretch"))[..., 0]
     return thumbnails, large
+
+
+# Of the last search alone: a command loads the same folder once for each of its files.
+_searched: dict[object, Sequence[Places]] = {}
+
+
+def in_folder(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[Places]:
+    """Return groups of near-duplicates among image files of a folder; unchanged files are searched once."""
+    key = folder.resolve(), names, MOST_IMAGES, tuple(_stamp(folder / name) for name in names)
+    if key not in _searched:
+        groups = _search(folder, names, progress)
+        _searched.clear()
+        _searched[key] = groups
+    return _searched[key]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return when a file was changed, and its size; zeros if it is gone, of which whatever reads it will speak."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _search(folder: Path, names: tuple[str, ...], progress: Progress) -> Sequence[Places]:
+    thumbnails, large = file_thumbnails(folder, names, partial(progress.step, text="reading images to split them"))
+    groups = near_groups(thumbnails, large, partial(progress.step, text="looking for near-duplicates"))
+    if (count := np.count_nonzero(large)) > MOST_IMAGES:
+        most = f"near-duplicates are not looked for among more than {MOST_IMAGES:,}"
+        progress.say(f"{folder}: of {count:,} images only exact copies are kept together; {most}")
+    if small := len(large) - count:
+        size = f"{LEAST_SIDE}x{LEAST_SIDE}"
+        progress.say(f"{folder}: of {small:,} images below {size} pixels only exact copies are kept together")
+    if groups:
+        many = sum(map(len, groups))
+        split = "none is divided unless its class has little else"
+        progress.say(f"{folder}: {many:,} near-duplicates in {counted(groups, 'group')}; {split}")
+    return groups
 
 
 def split_thumbnails(split: Split, on_progress: OnProgress) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -56,8 +56,10 @@ def image_layout(spec: TensorSpec, origin: str) -> Layout:
     shape = spec.shape
     batch, item = (shape[0], shape[1:]) if has_batch(shape) else (0, shape)
     if len(item) == 3 and None in item:
-        how = " (python -m onnxruntime.tools.make_dynamic_shape_fixed does it)" if origin.endswith(".onnx") else ""
-        raise ArtifactError(f"{origin} takes {shape_text(shape)}, whose image size is free: make it with a fixed one{how}")
+        raise ArtifactError(
+            f"{origin} takes {shape_text(shape)}, whose image size is free: make it with a fixed one (of most ONNX files, "
+            "python -m onnxruntime.tools.make_dynamic_shape_fixed does)"
+        )
     sizes = tuple(size or 0 for size in item)
     image: tuple[int, ...] = ()
     if len(sizes) == 1 and batch != 0 and spec.dtype not in _OF_WORDS and (side := math.isqrt(sizes[0])) ** 2 == sizes[0]:

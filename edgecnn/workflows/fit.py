@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.gate import PASS, UNJUDGED
 from edgecnn.benchmarks.results.fit import Fit, FittedFile, NetworkCost, TriedNetwork
@@ -26,7 +27,7 @@ from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.model.backbones import LEAST_SIDE
 from edgecnn.convert.training.model.custom_model import new_model, resolved
 from edgecnn.convert.training.model.networks import CNN, NETWORKS
-from edgecnn.edge.data.dataset import resized
+from edgecnn.edge.data.dataset import Dataset, resized
 from edgecnn.edge.data.pixel_digests import evidence, held_out, unknown_split
 from edgecnn.edge.errors import GateFailed, field, setting
 from edgecnn.edge.inference.classifier import Classifier
@@ -259,6 +260,22 @@ def _tried(
     )
 
 
+def _judging(folder: Path, dataset: Dataset, chosen: FittedFile | None) -> tuple[NDArray[np.bool_], int, str | None]:
+    """Return the test images that judge a file (n,), how many others chose its layers, and a doubt about them or None."""
+    every, digests = evidence(dataset.test, dataset.learnt)
+    if chosen is None:
+        return every, 0, None
+    manifest = Manifest.load((folder / chosen.file).parent)
+    artifact = manifest.artifact(Path(chosen.file).name)
+    doubt = unknown_split(manifest.dataset) if manifest.dataset.may_be_learnt else None
+    if artifact is None or artifact.mended is None:
+        return every, 0, doubt
+    if not artifact.mended.held_out:
+        return every, 0, doubt or _CHOSE_LAYERS
+    judging = every & held_out(digests)
+    return judging, int((every & ~judging).sum()), doubt
+
+
 def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequence[Judged]) -> Fit:
     """Choose, judge the chosen file once, and write the record and the picture."""
     folder, by_right = job.work.folder, sorted(measured_files, key=lambda item: (-item[1].val_correct, item[1].size_bytes))
@@ -273,18 +290,16 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
         ),
         None,
     )
-    (every, digests), accuracy, doubt, chose = evidence(dataset.test, dataset.learnt), None, None, 0
-    if chosen:
-        manifest = Manifest.load((folder / chosen.file).parent)
-        artifact = manifest.artifact(Path(chosen.file).name)
-        doubt = unknown_split(manifest.dataset) if manifest.dataset.may_be_learnt else None
-        if artifact and artifact.mended:
-            judging = every & held_out(digests) if artifact.mended.held_out else every
-            every, chose = judging, int((every & ~judging).sum())
-            doubt = doubt or (None if artifact.mended.held_out else _CHOSE_LAYERS)
+    every, chose, doubt = _judging(folder, dataset, chosen)
+    accuracy = None
     if chosen and every.any():
-        probabilities = Classifier.load(folder / chosen.file).split_probabilities(dataset.test)
-        accuracy = binomial.interval(int(correct(probabilities, dataset.test.labels)[every].sum()), int(every.sum()))
+        probabilities, labels = Classifier.load(folder / chosen.file).split_probabilities(dataset.test), dataset.test.labels
+        right, images = int(correct(probabilities, labels)[every].sum()), int(every.sum())
+        accuracy = binomial.interval(right, images)
+        if is_a_guess(probabilities[every], labels[every]):
+            reason = f"it is right on {right:,} of {images:,} test images, no more often than a guess"
+            files[files.index(chosen)] = replace(chosen, status=UNJUDGED, reasons=(*chosen.reasons, reason))
+            chosen = accuracy = doubt = more = None
     result = Fit(
         machine=job.machine,
         max_p90_ms=job.budget.max_p90_ms,

@@ -119,6 +119,19 @@ def test_the_same_command_neither_measures_the_untrained_nor_trains_again(
     assert json.loads(terminal.out)["chosen"] == fit.chosen
 
 
+def test_a_file_that_is_no_better_than_a_guess_on_the_test_images_is_not_shipped(
+    found: tuple[Path, Any], few: None, idx_folder: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(found[0], tmp_path / "out")
+    test = len(ec.load_dataset(idx_folder).test.labels)
+    monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: len(labels) == test)
+    limits = ("--max-p90-ms", "1000", "--max-size-kib", str(LIMIT_KIB))
+    assert terminal.fails(3, "fit", "--data", idx_folder, "--out", tmp_path / "out", *limits, *_COMMAND)
+    assert f"of {test} test images, no more often than a guess" in " ".join(terminal.out.split())
+    fit = json.loads((tmp_path / "out/fit.json").read_text())
+    assert (fit["chosen"], fit["accuracy"], fit["images"]) == (None, None, 0)
+
+
 def test_limits_that_no_network_is_within_are_refused_with_what_the_smallest_takes(
     found: tuple[Path, Any], few: None, idx_folder: Path, terminal: Any
 ) -> None:

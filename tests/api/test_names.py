@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ ON_A_BOARD = (
 )  # fmt: skip
 GUARD = """
 import sys
+from pathlib import Path
 
 class Guard:
     def find_spec(self, name, path=None, target=None):
@@ -72,6 +74,13 @@ def test_importing_edgecnn_imports_nothing_else() -> None:
     loaded = set(eval(run(code)))  # noqa: S307  # The list printed by the line above.
     own = {"edgecnn", "edgecnn.edge", "edgecnn.edge.show"}
     assert {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names} == own
+
+
+def test_a_folder_called_edgecnn_hides_it_not(tmp_path: Path) -> None:
+    (tmp_path / "edgecnn").mkdir()  # As where a clone of it lies.
+    command = [sys.executable, "-c", "import edgecnn; print(edgecnn.load_dataset.__module__)"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "edgecnn.commands.data\n"
 
 
 def test_what_a_board_runs_needs_neither_convert_nor_tensorflow_which_the_guard_refuses() -> None:

@@ -85,6 +85,13 @@ def test_pictures_of_a_kind_that_is_not_read_are_a_problem(pets: Path) -> None:
     assert "is not read: 2;" in problem
 
 
+def test_a_folder_without_a_picture_that_is_read_is_no_error(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        (tmp_path / "pets" / label / "1.heic").write_bytes(b"ftypheic")
+    assert any("is not read: 2;" in problem for problem in inspect_images(tmp_path / "pets").problems)
+
+
 def test_other_files_are_named_whole(pets: Path) -> None:
     names = [f"note {number} of what was seen in the garden.txt" for number in range(7)]
     for name in names:

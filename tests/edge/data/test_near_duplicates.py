@@ -1,6 +1,8 @@
 """Near-duplicates are found whatever was done to a photo, different photos are not, and a split keeps them together."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.inspection import inspect_images
 from edgecnn.edge.data.near_duplicates import SIDE, Places, comparable, file_thumbnails, near_groups, thumbnail
 from edgecnn.edge.data.recorded_images import recorded_images, recorded_source
-from edgecnn.edge.data.splits import FileSplit, drawn_evenly
+from edgecnn.edge.data.splits import FileSplit, Split, drawn_evenly
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.records import from_json, to_json
 from edgecnn.edge.result import Silent
@@ -136,6 +138,46 @@ def test_a_split_keeps_near_duplicates_on_one_side_and_is_found_again_from_its_r
     save(photo(1), elsewhere / "cat" / "1.png")
     _, options = recorded_source(record, elsewhere)  # Drawn alike: there are no such files.
     assert (options.test_list, options.test_share) == (None, 0.2)
+
+
+def moments(split: Split | None) -> set[str]:
+    """The photos of which a part has versions."""
+    assert isinstance(split, FileSplit)
+    return {f"{Path(name).parent.name}{Path(name).stem[-1]}" for name in split.names}
+
+
+def in_parts(bursts: Path, folder: Path) -> Path:
+    """The photos in two parts."""
+    for file in sorted(bursts.glob("*/*.png")):
+        part = "test" if file.stem[-1] == "5" else "train"
+        (folder / part / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder / part / file.parent.name)
+    return folder
+
+
+@pytest.mark.parametrize("has_parts", [False, True])
+def test_validation_images_have_no_near_duplicates_that_are_trained_on_and_are_found_again(
+    has_parts: bool, bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = in_parts(bursts, tmp_path / "parts") if has_parts else bursts
+    options = FolderOptions(size=(24, 32), val_share=0.25)
+    plain, dataset = (load_dataset(folder, replace(options, keep_together=keep)) for keep in (False, None))
+    assert moments(plain.train) & moments(plain.val)
+    assert not moments(dataset.train) & moments(dataset.val)
+    assert dataset.val is not None
+    assert dataset.val.labels.any()
+    assert not dataset.val.labels.all()
+    record = from_json(DatasetRecord, to_json(dataset.record()), "record")
+    assert record.validation is not None
+    assert record.validation.val_list
+    near_duplicates._searched.clear()
+    monkeypatch.setattr(near_duplicates, "near_groups", None)  # Nothing is searched again.
+    for of in (dataset, plain):
+        assert of.val is not None
+        found, again = recorded_source(of.record())
+        again_loaded = load_dataset(found, again)
+        assert again_loaded.val is not None
+        assert again_loaded.val.sha256 == of.val.sha256
 
 
 def test_a_split_of_too_many_images_says_that_it_keeps_only_copies_together(
