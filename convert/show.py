@@ -79,6 +79,12 @@ def advice(trained: TrainResult) -> list[str]:
         tells = trained.recall is None or trained.guessed is None or trained.recall <= trained.guessed
         if tells and trained.test_accuracy <= guess + spread:
             learnt = trained.history[-1].accuracy > guess + spread + _OVERFITTED
+            if trained.test_accuracy > guess + _OVERFITTED:
+                return [
+                    f"Too few test images: {trained.test_accuracy:.2%} of {counted(trained.test_images, 'test image')} are "
+                    "right, which does not show that it is better than always answering the most frequent class, right on "
+                    f"{guess:.2%}. Add some"
+                ]
             fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
             if learnt and epochs < _BY_HEART:
                 fix = f"then try {longer}: it was right on {trained.history[-1].accuracy:.1%} of the training images"
@@ -92,13 +98,14 @@ def advice(trained: TrainResult) -> list[str]:
                 f"class is right on {guess:.2%}. Look at the images (edgecnn data {trained.dataset.source} --save sheet.png), "
                 + fix
             ]
-    kind, most = "validation", _OVERFITTED
-    ends = [(kept, kept.val_accuracy), (trained.history[-1], trained.history[-1].val_accuracy)]
-    if kept.val_accuracy is None:
-        others = trained.test_accuracy
-        kind, most = "test", most + _SURE * (others * (1 - others) / trained.test_images) ** 0.5
-        ends = [(kept, others)]
-    for epoch, right in ends:
+    last, tested = trained.history[-1], trained.test_accuracy
+    by_luck = _SURE * (tested * (1 - tested) / trained.test_images) ** 0.5
+    ends = [
+        (kept, kept.val_accuracy, "validation", _OVERFITTED),
+        (last, last.val_accuracy, "validation", _OVERFITTED),
+        (kept, tested, "test", _OVERFITTED + by_luck),
+    ]
+    for epoch, right, kind, most in ends:
         if right is not None and epochs >= _LEAST_EPOCHS and epoch.accuracy - right > most:
             when = "Overfitted:" if epoch is kept else f"Overfitted after epoch {kept.number}: epoch {epoch.number} was"
             return [

@@ -54,7 +54,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES, fix: str = "check the path") 
             size = os.fstat(file.fileno()).st_size
             data = b"" if size > most else file.read()
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist: {fix}") from None
+        raise ArtifactError(f"{missing(path)}: {fix}") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read {because(error, 'give a readable file')}") from error
     if size > most:
@@ -62,6 +62,16 @@ def read_bytes(path: Path, most: int = MOST_BYTES, fix: str = "check the path") 
     if not data:
         raise ArtifactError(f"{path} is empty: copy it again, or name another file")
     return data
+
+
+def missing(path: Path) -> str:
+    """Return that a file does not exist, or the folder in which it should be, and what beside it has nearly its name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - Only an error needs it.
+
+    gone = path if path.parent.exists() else path.parent
+    beside = [item.name for item in gone.parent.iterdir()] if gone.parent.is_dir() else []
+    alike = get_close_matches(gone.name, beside, 1, 0.8)
+    return f"{gone} does not exist" + (f", but {alike[0]} does" if alike else "")
 
 
 def sha256(data: bytes) -> str:

@@ -208,16 +208,17 @@ def images_show(report: Report) -> str | None:
         f"{widest.images:,} images show {which} within {within:.2f} points of {report.reference} (95 %), the limit is "
         f"{allowed:.2f}"
     )
+    met = f"or {setting('max_drop_points', f'{math.ceil(10 * within) / 10:g}')}, if you accept as much"
     if widest.groups:
-        return f"{text}: more groups of images would decide."
+        return f"{text}: more groups of images would decide, {met}."
     needs = [images_to_decide(of.lost, of.gained, of.images, limit / 100).images for _, of, limit in open_ones]
     if None in needs:
-        return f"{text}: no number of images like these would decide {_listed([names[needs.index(None)]])}."
+        return f"{text}: no number of images like these would decide {_listed([names[needs.index(None)]])}; {met}."
     more = max((need or 0) - of.images for need, (_, of, _) in zip(needs, open_ones, strict=True))
     if more > 0:  # Two digits are known.
         digits = 10 ** max(0, len(f"{more}") - 2)
         more = -(-more // digits) * digits
-    return f"{text}: {f'about {more:,} more' if more > 0 else 'more'} images like these would decide."
+    return f"{text}: {f'about {more:,} more' if more > 0 else 'more'} images like these would decide, {met}."
 
 
 def verdict(report: Report) -> list[str]:

@@ -129,7 +129,7 @@ def _result(
 
 def _warn_of_unsettled_averages(run: TrainingRun, prepared: PreparedModel, batches: int) -> None:
     share = unsettled_share(prepared.model, run.config, batches)
-    if share > _UNSETTLED:
+    if share > _UNSETTLED and run.summary:  # Whoever trains many chooses their epochs by what they give.
         momentum = ", or with momentum=0.9 in its layers" if run.config.model else ""
         run.on_text(
             f"Batch normalisation's averages are still {share:.0%} their initial values after {counted(batches, 'batch')}, so "

@@ -103,8 +103,8 @@ def title_of(picture: "Picture | NDArray[Any]", place: int) -> str:
     return name if isinstance(name, str) else f"picture {place}"
 
 
-def image_files(folder: Path) -> Iterator[Path]:
-    """Return all image files in a folder and its subfolders, sorted, except hidden ones; also those that can't be read.
+def image_files(folder: Path, *, unread: bool = False) -> Iterator[Path]:
+    """Return the image files in a folder and its subfolders, sorted, except hidden ones; `unread`: also of kinds not read.
 
     Raises:
         ConfigError: If there are no image files, or a folder can't be read.
@@ -113,7 +113,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 
     found = False
     for path in walked(folder, into_links=True):
-        if path.name.lower().endswith((*SUFFIXES, *UNREAD)):
+        if path.name.lower().endswith((*SUFFIXES, *UNREAD) if unread else SUFFIXES):
             found = True
             yield path
     if not found:

@@ -185,7 +185,7 @@ def chosen_pictures(
         several: Iterable[Picture | NDArray[Any]] = [named]
         folder = Path(named) if isinstance(named, (str, Path)) and Path(named).is_dir() else None
         if folder:
-            several = image_files(folder)
+            several = image_files(folder, unread=True)
         for picture in several:
             title = title_of(picture, place)
             inside = picture.relative_to(folder).parts[:-1] if folder and isinstance(picture, Path) else ()

@@ -51,7 +51,7 @@ from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
-from edgecnn.workflows.source_interface import ask_which, found_interface
+from edgecnn.workflows.source_interface import ask_which, better_scheme, found_interface
 
 _FLOAT_MODEL = "the float model"
 _CHANCE = 0.05
@@ -183,6 +183,8 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         dataset = data if isinstance(data, Dataset) else _images_for(source, runtime, replace(usage, data=data), progress)
         if said is None:
             raise ask_which(source, runtime, dataset)
+        if doubt := better_scheme(source, runtime, said, dataset):
+            progress.say(doubt)
     if not (source.manifest or source.class_names or (said and said.class_names)):
         names = dataset.class_names
         for line in order_note(() if names == tuple(map(str, range(len(names)))) else names):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from edgecnn.convert.export.evidence import evidence_of, output_of, stated_by
 from edgecnn.convert.export.export import require_classes
 from edgecnn.edge.data.dataset import Dataset
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field, setting
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import require_shape
@@ -32,6 +33,8 @@ _OWN, _MEASURED = "normalised", 500
 # Without a wrong answer, too sure a scheme shows in nothing. Where n images have none, up to 3/n of others have one (95 %), and
 # an error of a sure network costs about 8 nats: losses below 24/n are the same, and the first scheme is named.
 _UNSEEN = 24
+# Standard errors by which another scheme must be better than the stated one; one that is wrong is mostly far worse.
+_CLEAR = 2.5
 
 
 def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | None, fit: Fit, say: Say) -> Interface | None:
@@ -80,6 +83,64 @@ def found_usage(usage: Usage, models: Sequence[ModelFile], progress: Progress) -
     return replace(usage, interface=found_interface(model, runtime, said, fit, progress.say))
 
 
+class _Tried(NamedTuple):
+    """Preprocessings that were tried on labelled images.
+
+    Attributes:
+        labels: The labels (n,).
+        losses: Each one's loss of each image, float64 (n,), by its name.
+        right: Each one's number of right answers.
+        refused: Errors of those that the model can't take.
+    """
+
+    labels: NDArray[np.int64]
+    losses: dict[str, NDArray[np.float64]]
+    right: dict[str, int]
+    refused: list[EdgeCnnError]
+
+
+def _try(
+    model: ModelFile, runtime: LoadedModel, output: Output, dataset: Dataset, schemes: Mapping[str, Preprocessing]
+) -> _Tried:
+    test = dataset.test
+    chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
+    images, found = test.images(chosen), _Tried(test.labels[chosen], {}, {}, [])
+    for name, taken in schemes.items():
+        try:
+            classifier = Classifier(model, runtime, Interface(taken, output))
+            require_shape(model.path, classifier, test)
+            require_classes(model.path, len(classifier.class_names), dataset)
+            probabilities = classifier.probabilities(images)
+        except EdgeCnnError as error:
+            found.refused.append(error)
+        else:
+            found.losses[name] = losses(probabilities, found.labels)
+            found.right[name] = int(correct(probabilities, found.labels).sum())
+    return found
+
+
+def better_scheme(model: ModelFile, runtime: LoadedModel, said: Interface, dataset: Dataset) -> str | None:
+    """Return a doubt about a stated preprocessing if labels are clearly more probable under another one; else None."""
+    stated = "as stated"
+    tried = _try(model, runtime, said.output, dataset, {stated: said.preprocessing, **SCHEMES})
+    if stated not in tried.losses:
+        return None  # Whoever uses it says why.
+    own, number = tried.losses[stated], len(tried.labels)
+    others = [name for name in SCHEMES if name in tried.losses and tried.right[name] >= tried.right[stated]]
+    name = min(others, key=lambda other: float(tried.losses[other].mean()), default=None)
+    if name is None:
+        return None
+    least = _UNSEEN / number if tried.right[name] == number else 0.0
+    gain, deviation = own.mean() - max(tried.losses[name].mean(), least), (own - tried.losses[name]).std()
+    if gain <= _CLEAR * deviation / np.sqrt(number):
+        return None
+    return (
+        f"Doubtful: of {counted(number, 'labelled image')} {name} gets {tried.right[name]:,} right (cross-entropy "
+        f"{tried.losses[name].mean():.2g}), and {formula(said.preprocessing)}, as stated, {tried.right[stated]:,} "
+        f"({own.mean():.2g}): was the model trained with {setting('preprocess', name)}?"
+    )
+
+
 def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeCnnError:
     """Return the error for a model that does not show how it takes pixels: the scheme under which labels are most probable.
 
@@ -87,22 +148,10 @@ def ask_which(model: ModelFile, runtime: LoadedModel, dataset: Dataset) -> EdgeC
     names the same classes for pixels of 0 to 255, but is then sure of each, wrong ones too, which the cross-entropy shows.
     It is a question and no choice: another preprocessing may be better still, and the classes may be in another order.
     """
-    test, output = dataset.test, output_of(model, runtime)
-    chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
-    images, labels, number = test.images(chosen), test.labels[chosen], len(chosen)
+    output = output_of(model, runtime)
     schemes = {**SCHEMES, _OWN: _normalised(dataset.train)}
-    tried: dict[str, NDArray[np.float64]] = {}
-    right: dict[str, int] = {}
-    refused: list[EdgeCnnError] = []
-    for name, taken in schemes.items():
-        try:
-            classifier = Classifier(model, runtime, Interface(taken, output))
-            require_shape(model.path, classifier, test)
-            require_classes(model.path, len(classifier.class_names), dataset)
-            probabilities = classifier.probabilities(images)
-            tried[name], right[name] = losses(probabilities, labels), int(correct(probabilities, labels).sum())
-        except EdgeCnnError as error:
-            refused.append(error)
+    labels, tried, right, refused = _try(model, runtime, output, dataset, schemes)
+    number = len(labels)
     if not tried:  # Whatever it takes, something else is wrong with the model.
         return refused[0]
     commonest = int(counts(labels, int(labels.max()) + 1).max())

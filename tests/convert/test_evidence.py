@@ -201,22 +201,38 @@ def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_f
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("wrong", [0, 6])
-@pytest.mark.parametrize(("scale", "scheme"), [(1.0, "unit"), (1 / 255, "raw")], ids=["unit", "raw"])
-def test_of_schemes_that_name_the_same_classes_the_fitting_probabilities_decide(
-    scale: float, scheme: str, wrong: int, tmp_path: Path
-) -> None:
+def of_bars(folder: Path, scale: float, count: int, wrong: int) -> None:
+    """Write images of bars, of which some have wrong labels, and a model that finds the bars of pixels of that scale."""
     weights = np.zeros((*SHAPE, 3), np.float32)
     for label in range(3):
         weights[2 + 3 * label : 4 + 3 * label, 2:-2, :, label] = 6 / 16 * scale  # A class's bar in `drawings`.
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3, "softmax", use_bias=False)])
     model.set_weights([weights.reshape(-1, 3)])
-    model.save(tmp_path / "theirs.keras")
-    images, labels = drawings(60, 2)
+    model.save(folder / "theirs.keras")
+    images, labels = drawings(count, 2)
     labels[:wrong] = (labels[:wrong] + 1) % 3
     for part in ("train", "t10k"):
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte", images)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+
+
+@pytest.mark.parametrize(("stated", "doubted"), [("unit", False), ("raw", True)])
+def test_a_stated_scheme_is_doubted_where_another_one_fits_labelled_images_better(
+    stated: str, doubted: bool, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    of_bars(tmp_path, 1.0, 200, 20)
+    files: Any = {"formats": ["tflite"], "precisions": ["float32"]}
+    ec.export(tmp_path / "theirs.keras", tmp_path, interface=stated, out=tmp_path / "out", progress=Lines(said), **files)
+    assert any("Doubtful: of 200 labelled images unit gets 180 right" in line for line in said) == doubted
+
+
+@pytest.mark.parametrize("wrong", [0, 6])
+@pytest.mark.parametrize(("scale", "scheme"), [(1.0, "unit"), (1 / 255, "raw")], ids=["unit", "raw"])
+def test_of_schemes_that_name_the_same_classes_the_fitting_probabilities_decide(
+    scale: float, scheme: str, wrong: int, tmp_path: Path
+) -> None:
+    of_bars(tmp_path, scale, 60, wrong)
     with pytest.raises(ConfigError, match=rf"(unit|raw) {60 - wrong} .*(unit|raw) {60 - wrong} .*add preprocess={scheme}"):
         ec.export(tmp_path / "theirs.keras", tmp_path, out=tmp_path / "out")
 

@@ -40,6 +40,11 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "int8.tflite").touch()
     with pytest.raises(ArtifactError, match=r"int8\.tflite is empty"):
         read_bytes(tmp_path / "int8.tflite")
+    for wrong in ("int8.tflit", "int8.tflit/manifest.json", "Int8.tflite"):
+        with pytest.raises(ArtifactError, match=rf"{wrong.partition('/')[0]} does not exist, but int8\.tflite does: check"):
+            read_bytes(tmp_path / wrong)
+    with pytest.raises(ArtifactError, match=r"other\.onnx does not exist: check"):
+        read_bytes(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("below", ["", "file/inside"])

@@ -1,5 +1,6 @@
 """Networks of keras.applications that were trained on ImageNet, to transfer to other classes."""
 
+import re
 import warnings
 from functools import partial
 from pathlib import Path
@@ -120,10 +121,12 @@ def _with_imagenet_weights(name: str, shape: _Shape) -> Any:
     except ConfigError:  # The size, which Keras checks first.
         raise
     except Exception as error:  # A download may raise anything.
-        reason = why(error)
+        address = re.search(r"https?://[^\s:]+", str(error))
+        which = f"the file {address[0]}" if address else "a file of them"
+        reason = f"are not in Keras's folder, and can't be downloaded ({why(error)})"
         raise ConfigError(
-            f"{field('transfer')}={name}: its ImageNet weights are not in Keras's folder, and can't be downloaded ({reason}): "
-            f"name a file of them with {field('weights')}"
+            f"{field('transfer')}={name}: its ImageNet weights {reason}: get {which} elsewhere, and name it with "
+            f"{field('weights')}"
         ) from error
 
 

@@ -169,6 +169,8 @@ def test_what_the_images_show_is_that_of_the_widest_file() -> None:
     shown = re.fullmatch(r"520 images show a.onnx, b.onnx within ([\d.]+) points .* about (\d\d,000) more images .*", text)
     assert shown
     assert within <= float(shown[1]) < within + 0.01
+    (met,) = re.findall(r"or max_drop_points=([\d.]+), if", text)
+    assert within <= float(met) < within + 0.1
 
 
 def test_a_limit_that_the_images_decide_says_nothing_of_their_number() -> None:

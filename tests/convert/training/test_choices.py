@@ -241,13 +241,18 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
         (0.5, 1),
         (0.9, 0),
     ):  # Who is right as often may know a rare class.
-        assert len(advice(result_of(trained, *good, test_accuracy=0.41, recall=recall))) == expected
+        said = advice(result_of(trained, *good, test_accuracy=0.41, recall=recall))
+        assert sum("At chance" in line for line in said) == expected
     (by_heart,) = advice(result_of(trained, *good[:-1], (0.98, 0.3, 0.5), test_accuracy=0.41))
     assert all(part in by_heart for part in ("At chance", "41.00%", "98.0%", "edgecnn data", "transfer="))
     assert "learning_rate" not in by_heart
     (few,) = advice(result_of(trained, *good[:2], (0.64, 0.3, 0.5), test_accuracy=0.41))
     assert "epochs=6" in few
     assert "by heart" not in few
+    (luck,) = advice(replace(result_of(trained, *good, test_accuracy=1.0, recall=0.5), test_images=2, commonest=0.5))
+    assert all(part in luck for part in ("Too few test images", "100.00% of 2 test images"))
+    (unlike,) = advice(result_of(trained, *good, test_accuracy=0.6))
+    assert all(part in unlike for part in ("Overfitted", "90.0%", "60.0% of the test images"))
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
     assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror"))
     (after,) = advice(result_of(trained, *good[:-1], (0.99, 0.9, 0.6)))  # The kept epoch is the first.
