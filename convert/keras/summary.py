@@ -114,6 +114,13 @@ def _steps(graph: Any, entry: Any, output: Any, calls: list[_Call]) -> list[Step
     read_outside = {output.ref()} | {
         tensor.ref() for item in operations for tensor in item.inputs if part_of[tensor.op.name] != part_of[item.name]
     }
+    # Keras tries a recurrent layer's cell once beside the loop that runs it, and nothing reads that.
+    needed, waiting = set[str](), [output.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in needed:
+            needed.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
     idle = [call for call in calls if call.start == call.end and call.is_leaf]
     seen: set[int] = set()
     steps: list[Step] = []
@@ -132,13 +139,14 @@ def _steps(graph: Any, entry: Any, output: Any, calls: list[_Call]) -> list[Step
             if tensor.ref() not in made and (tensor.op.type not in _PLUMBING or tensor is entry)
         }
         writes = tuple(key for key in made if key in read_outside)
-        steps.append(Step(_layer(owners[part[0]], working, writes, seen), tuple(reads), writes))
+        steps.append(Step(_layer(owners[part[0]], working, writes, seen, needed), tuple(reads), writes))
     return steps + [_idle_step(call, seen) for call in idle]
 
 
-def _layer(call: _Call | None, working: list[Any], writes: tuple[Any, ...], seen: set[int]) -> Layer:
+def _layer(call: _Call | None, working: list[Any], writes: tuple[Any, ...], seen: set[int], needed: set[str]) -> Layer:
     result = writes[-1].deref() if writes else working[-1].outputs[0]
-    macs = [_macs(operation) for operation in working]
+    counted = [(operation.name in needed, _macs(operation)) for operation in working]
+    macs = [count if is_needed or not count else None for is_needed, count in counted]
     name, kind = (call.layer.name, type(call.layer).__name__) if call else (working[-1].name, working[-1].type)
     if call and not call.is_leaf:
         kind = f"{kind}: {working[-1].type}"  # The layer's own work, between the layers it contains.

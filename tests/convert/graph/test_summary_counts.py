@@ -46,6 +46,13 @@ def test_a_keras_model_has_as_many_parameters_as_keras_says(folder: Path, networ
     assert sum(layer.parameters for layer in found.layers) in (found.parameters, found.parameters - 2)  # A dropout's seed.
 
 
+def test_a_cell_that_a_loop_runs_is_not_counted_once(folder: Path) -> None:
+    found = summarized(written(folder, "recurrent", "keras"))
+    cells = [layer for layer in found.layers if layer.kind.endswith("Cell")]
+    assert cells
+    assert {layer.macs for layer in cells} == {None}
+
+
 def test_mobilenet_v2_has_its_published_300_million_which_is_half_of_tensorflows_own_count(folder: Path) -> None:
     model = keras.applications.MobileNetV2(weights=None)
     model.save(folder / "mobilenet.keras")
