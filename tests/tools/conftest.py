@@ -13,6 +13,9 @@ def lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("lane")
     (folder / "planted" / "edgecnn").mkdir(parents=True)
     (folder / "planted" / "edgecnn" / "__init__.py").touch()
+    # All else is the real package's.
+    extended = "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n"
+    (folder / "planted" / "edgecnn" / "__init__.py").write_text(extended)
     (folder / "planted" / "edgecnn" / "__main__.py").write_text(request.module.PLANTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder / "planted"))
