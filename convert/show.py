@@ -69,7 +69,7 @@ _GOOD = 0.99
 _SURE = 2  # Standard deviations.
 
 
-def advice(trained: TrainResult) -> list[str]:
+def advice(trained: TrainResult) -> list[str]:  # Longer than 50 lines: one case after the other.
     """Return what is wrong with how a model learnt, and what to type: at most one line."""
     kept, epochs = trained.history[trained.epoch - 1], len(trained.history)
     longer = f"the same again with {setting('epochs', 2 * trained.config.epochs)}"
@@ -107,6 +107,11 @@ def advice(trained: TrainResult) -> list[str]:
     ]
     for epoch, right, kind, most in ends:
         if right is not None and epochs >= _LEAST_EPOCHS and epoch.accuracy - right > most:
+            if kind == "test" and kept.val_accuracy is not None:
+                return [
+                    f"The test images differ from the others: right on {kept.val_accuracy:.1%} of the validation images and "
+                    f"{right:.1%} of the test images. Look at both (edgecnn data {trained.dataset.source})"
+                ]
             when = "Overfitted:" if epoch is kept else f"Overfitted after epoch {kept.number}: epoch {epoch.number} was"
             return [
                 f"{when} right on {epoch.accuracy:.1%} of the training images and {right:.1%} of the {kind} images. More "

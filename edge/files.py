@@ -68,8 +68,10 @@ def missing(path: Path) -> str:
     """Return that a file does not exist, or the folder in which it should be, and what beside it has nearly its name."""
     from difflib import get_close_matches  # noqa: PLC0415 - Only an error needs it.
 
-    gone = path if path.parent.exists() else path.parent
-    beside = [item.name for item in gone.parent.iterdir()] if gone.parent.is_dir() else []
+    gone, beside = path, list[str]()
+    with suppress(OSError):  # A folder that may be entered may be closed to who lists it.
+        gone = path if path.parent.exists() else path.parent
+        beside = os.listdir(gone.parent)  # noqa: PTH208 - Its names alone.
     alike = get_close_matches(gone.name, beside, 1, 0.8)
     return f"{gone} does not exist" + (f", but {alike[0]} does" if alike else "")
 

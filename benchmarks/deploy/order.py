@@ -49,9 +49,8 @@ def files_to_deploy(models: ModelFolder, named: Sequence[str]) -> tuple[tuple[st
         file = next(item for item in report.files if item.name == best)
         is_current = exported.get(file.artifact.path) == file.artifact
         if is_current and choice.status == FAIL:
-            raise ConfigError(
-                f"the last edgecnn bench fails each file ({best}: {choice.reason}): name one with {field('files')}"
-            )
+            failed = f"the last edgecnn bench fails each file that it measured ({best}: {choice.reason})"
+            raise ConfigError(f"{failed}: name one with {field('files')}")
         if is_current and choice.file:
             # The service runs each file on its usual runtime, in one thread.
             same = file.threads == 1 and file.runtime_name == _usual_runtime(file.artifact.format).name_in_results

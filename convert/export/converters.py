@@ -156,16 +156,8 @@ def converter_for(model_format: str, conversion: Conversion) -> Converter:
 
 
 def of_batches(runtime: LoadedModel) -> tuple[Any, tuple[int, ...], bool]:
-    """Return a Keras model with a batch axis, the shape of one image, and whether a batch may have any size or only one.
-
-    Raises:
-        ConversionError: If a layer keeps its weights in other floats than float32, in which no file computes.
-    """
+    """Return a Keras model with a batch axis, the shape of one image, and whether a batch may have any size or only one."""
     runtime = cast(KerasRuntime, runtime)
-    for layer in runtime.model._flatten_layers():
-        if (kind := layer.dtype_policy.variable_dtype) in ("float16", "bfloat16", "float64"):
-            fix = "make the model in float32 or with mixed precision"
-            raise ConversionError(f"{runtime.model.name}: its layer {layer.name} has weights of {kind}: {fix}")
     takes = runtime.input_spec.shape
     if takes[0] is None or runtime.output_spec.shape[:1] == takes[:1] == (1,):
         return runtime.model, tuple(int(size or 0) for size in takes[1:]), takes[0] is None

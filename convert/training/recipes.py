@@ -82,7 +82,7 @@ def _unwrapped(optimizer: Any) -> Any:
 
 
 def resumed_optimizer(model: Any, fresh: Any) -> Any:
-    """Return the optimizer with which a loaded model continues: its own or, for a recipe's, `fresh` with its state.
+    """Return the optimizer with which a loaded model continues: its own, or `fresh` with its state in its place.
 
     Keras saves everything about an optimizer except which weights do not decay.
     """
@@ -92,7 +92,10 @@ def resumed_optimizer(model: Any, fresh: Any) -> Any:
     fresh.build(model.trainable_variables)
     for variable, saved in zip(fresh.variables, own.variables, strict=True):
         variable.assign(saved)
-    return fresh
+    if own is model.optimizer:
+        return fresh
+    model.optimizer.inner_optimizer = fresh  # What wraps it keeps the scale of the loss.
+    return model.optimizer
 
 
 def optimizer_text(optimizer: Any) -> str:

@@ -227,7 +227,7 @@ def _with_validation(dataset: Dataset, found: "Found", options: FolderOptions) -
 def has_validation(found: "Found") -> bool:
     """Return whether a source has its own validation part."""
     if found.kind == IMAGES:
-        return has_parts(found.path) and validation_folder(found.path) is not None
+        return has_parts(found.path, ("test",)) and validation_folder(found.path) is not None
     return found.kind == NPZ and has_validation_arrays(found.path)
 
 

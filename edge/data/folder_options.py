@@ -88,7 +88,7 @@ class FolderOptions:
         ),
     ] = None
 
-    val_list: tuple[str, ...] = ()
+    val_list: tuple[str, ...] | None = None  # Of a record: names of the validation images; none if share and seed give them.
 
     def __post_init__(self) -> None:
         if isinstance(self.test_list, str):

@@ -149,7 +149,9 @@ def fitted(pixels: Images, height: int, width: int, fit: Fit) -> Images:
         # Some releases of Pillow refuse a strip of which less than half a pixel would be left.
         scale = min(width / picture.width, height / picture.height)
         if round(scale * min(picture.size)) == 0:
-            picture = picture.resize(tuple(max(side, math.ceil(1 / scale)) for side in picture.size))
+            picture = picture.resize(
+                (max(1, round(scale * picture.width)), max(1, round(scale * picture.height))), pillow.Resampling.LANCZOS
+            )
         picture = ImageOps.pad(picture, (width, height), pillow.Resampling.LANCZOS, color=colour)
     return np.array(picture).reshape(height, width, channels)
 

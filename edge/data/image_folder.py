@@ -18,10 +18,8 @@ from edgecnn.edge.manifest import Fit, SplitOff
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.text import counted, has_controls
 
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".apng", ".ppm", ".pgm", ".pnm"),
-)
+_PHOTOS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
+SUFFIXES = (*_PHOTOS, ".bmp", ".gif", ".tif", ".tiff", ".apng", ".ppm", ".pgm", ".pnm")
 UNREAD = (".heic", ".heif", ".avif", ".jxl", ".dng")
 """Phones and cameras write them, and they are not read."""
 LABELS_NAME = "labels.txt"
@@ -100,15 +98,15 @@ class Listing:
             ConfigError: If a class has only one training image.
         """
         names = self.names["train"]
-        if options.val_list:
-            wanted = {*options.val_list}
+        wanted = {*(options.val_list or ())}
+        if wanted and wanted <= {*names}:
             return replace(self.moved("val", np.array([name in wanted for name in names], bool)), listed=(*self.listed, "val"))
         groups: Sequence[NDArray[np.int64]] | None = None
-        if self.together is not None:
+        if self.together is not None and options.val_list != ():  # As a record has it, if nothing changed the draw.
             place = {name: number for number, name in enumerate(names)}
             left = ([place[name] for name in group if name in place] for group in self.together)
             groups = [np.array(group) for group in left if len(group) > 1]
-        elif options.keep_together is not False:
+        elif options.keep_together is not False and options.val_list != ():
             groups = near_duplicates.in_folder(self.folder, names, progress)
         return self.drawn("val", options.drawn_share or 0, options.seed, groups)
 
@@ -287,13 +285,18 @@ def _scan(folder: Path, root: Path) -> tuple[dict[str, list[str]], list[str]]:
 def walked(folder: Path, into_links: bool = False) -> Iterator[Path]:
     """Yield what is in a folder, sorted, and then in its subfolders, except what is hidden; of folders, only links to them.
 
-    Links are not followed, so that this can't loop; with `into_links` those in the folder itself are.
+    Links are not followed, so that this can't loop; with `into_links` those in the folder itself that lead out of it are.
 
     Raises:
         ConfigError: If a folder can't be read.
     """
     found = _visible(folder)
-    inside = [path for path in found if path.is_dir() and (into_links or not path.is_symlink())]
+    whole = folder.resolve()
+    inside = {
+        path: None
+        for path in found
+        if path.is_dir() and (not path.is_symlink() or (into_links and not path.resolve().is_relative_to(whole)))
+    }
     yield from (path for path in found if path not in inside)
     for path in inside:
         yield from walked(path)

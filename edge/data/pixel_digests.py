@@ -22,7 +22,7 @@ from edgecnn.edge.model.preprocess import Images
 Size = tuple[int, int]
 Kind = tuple[Size, bool]
 _DIGEST_BYTES = 16
-_START_OF_SCAN = 0xDA
+_START_OF_SCAN, _METADATA = 0xDA, (*range(0xE0, 0xF0), 0xFE)
 
 
 def pixel_digests(images: Images) -> list[bytes]:
@@ -86,15 +86,23 @@ def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
 
 
 class _Encoded(NamedTuple):
-    """The bytes of a file that are its picture: of a JPEG from its first scan on, which programs that strip metadata copy."""
+    """The bytes of a file that are its picture: of a JPEG all but what is said of it, which programs that strip metadata copy.
+
+    Attributes:
+        path: The file.
+        tables: What of a JPEG's head belongs to the picture.
+        start: Where the rest begins.
+        size: Number of bytes of both.
+    """
 
     path: Path
+    tables: bytes
     start: int
     size: int
 
     def digest(self) -> bytes:
-        """Return their SHA-256."""
-        return file_digest(self.path, self.start)
+        """Return a SHA-256 of them."""
+        return hashlib.sha256(self.tables + file_digest(self.path, self.start)).digest()
 
 
 def _encoded(path: Path) -> _Encoded:
@@ -103,17 +111,19 @@ def _encoded(path: Path) -> _Encoded:
     Raises:
         ArtifactError: If the file can't be read.
     """
-    start = 0
+    tables, start = b"", 0
     try:
         with open_file(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             if _is_jpeg(path.name) and stream.read(2) == b"\xff\xd8":
                 while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _START_OF_SCAN:
-                    stream.seek(max(int.from_bytes(head[2:], "big") - 2, 0), os.SEEK_CUR)
+                    said = stream.read(max(int.from_bytes(head[2:], "big") - 2, 0))
+                    tables += b"" if head[1] in _METADATA else head + said
                 start = stream.tell() - 4 if head[:2] == bytes((0xFF, _START_OF_SCAN)) else 0
     except OSError as error:
         raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error
-    return _Encoded(path, start, size - start)
+    tables = tables if start else b""
+    return _Encoded(path, tables, start, len(tables) + size - start)
 
 
 def _saved_again(train: FileSplit, test: FileSplit) -> set[int]:

@@ -10,7 +10,7 @@ from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions, ModelIma
 from edgecnn.edge.data.image_folder import has_parts
 from edgecnn.edge.data.splits import FileSplit, RowSplit, Split, Subset
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
-from edgecnn.edge.manifest import DatasetRecord, Validation
+from edgecnn.edge.manifest import DatasetRecord
 
 
 def recorded_source(
@@ -42,7 +42,7 @@ def recorded_source(
     if drawn and drawn.val_share is not None and not has_validation(found):
         options = _completed(options, {"val_share": drawn.val_share, "split_seed": drawn.val_seed})
         if found.kind == IMAGES and (options.val_share, options.seed) == (drawn.val_share, drawn.val_seed):
-            options = _validated_as_before(record, drawn, found.path, options)
+            options = replace(options, val_list=drawn.val_list)
     return data, options
 
 
@@ -56,15 +56,6 @@ def _drawn_as_before(record: DatasetRecord, folder: Path, options: FolderOptions
     if not named or options.split_off() != record.split_off:
         return options
     return replace(options, test_list=record.test_list or None, keep_together=False)  # What stays together is known.
-
-
-def _validated_as_before(record: DatasetRecord, drawn: Validation, folder: Path, options: FolderOptions) -> FolderOptions:
-    """Return the options that give a record's validation images, or for other images draw them alike."""
-    if drawn.val_list and all((folder / name).is_file() for name in drawn.val_list):
-        return replace(options, val_list=drawn.val_list)
-    if has_parts(folder) and str(folder.resolve()) == record.source:  # What stays together changed nothing.
-        return replace(options, keep_together=False)
-    return options
 
 
 def _completed(options: FolderOptions, recorded: dict[str, Any]) -> FolderOptions:

@@ -299,8 +299,6 @@ def _softmax(logits: Floats, spec: TensorSpec, step: float) -> Floats:
 
 def _step_inside(rows: Floats) -> float:
     """Return the step of float outputs that were 8-bit probabilities inside the model, 1/256 in TFLite; else 0."""
-    if not ((rows > 0) & (rows < 1)).any():  # Zeros and ones are whole steps of any size.
-        return 0.0
     for step in (1 / 256, 1 / 255):
         levels = rows / np.float32(step)
         with np.errstate(invalid="ignore"):  # NaN and infinity are not probabilities.

@@ -210,7 +210,7 @@ def imported(name: str) -> tuple[str, Any]:
         if isinstance(error, ModuleNotFoundError) and error.name == package.module.partition(".")[0]:
             raise package.missing from error
         raise MissingDependency(
-            f"{package.name} is installed, but can't be imported here ({last_line(str(error))}): install it again"
+            f"{package.name} is installed, but can't be imported here ({last_line(str(error))}): edgecnn doctor says more"
         ) from error
     return _version(package.name), module
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @checked
-def bundle(
+def bundle(  # Longer than 50 lines: its arguments and their docs.
     folder: Annotated[
         "Target", Option("A folder with a manifest and exported files.", metavar="DIR", argument=True, kind=Path)
     ] = DEFAULT_FOLDER,
@@ -59,6 +59,7 @@ def bundle(
     from edgecnn.benchmarks.bundle.signature import require_key, signature_path
     from edgecnn.benchmarks.bundle.signature import sign as signed
     from edgecnn.benchmarks.bundle.write_bundle import write_bundle
+    from edgecnn.edge.files import read_bytes, sha256
     from edgecnn.edge.model_folder import opened
 
     if sign:
@@ -70,10 +71,12 @@ def bundle(
         if path.suffix.lower() != BUNDLE_SUFFIX:
             raise ConfigError(f"{path} is not a {BUNDLE_SUFFIX} name: a bundle is a zip file")
         test = models.test_images(data, images)
+        before = sha256(read_bytes(path)) if path.is_file() else None
         written = write_bundle(path, models, test, tuple(files), test_images=test_images, on_progress=progress.say)
     if sign:
         return replace(written, signature=str(signed(path, Path(sign))))
-    signature_path(path).unlink(missing_ok=True)  # Of an earlier bundle.
+    if written.sha256 != before:
+        signature_path(path).unlink(missing_ok=True)  # Of the earlier bundle.
     return written
 
 

@@ -216,4 +216,4 @@ def command(call: Call, *, json: Json = None, verbose: Verbose = False) -> None:
                 "the times are too noisy to judge, see the reasons above: stop other programs, then type the same command, "
                 "which repeats the measurement alone"
             )
-        raise GateFailed("no file can be shipped, see the reasons above: allow more, or give it more minutes")
+        raise GateFailed("no file can be shipped, see the reasons above: allow more, give it more minutes, or more test images")

@@ -183,7 +183,7 @@ def exported(  # Longer than 50 lines: its arguments, and those of what it calls
         dataset = data if isinstance(data, Dataset) else _images_for(source, runtime, replace(usage, data=data), progress)
         if said is None:
             raise ask_which(source, runtime, dataset)
-        if doubt := better_scheme(source, runtime, said, dataset):
+        if doubt := better_scheme(source, runtime, said, dataset, progress):
             progress.say(doubt)
     if not (source.manifest or source.class_names or (said and said.class_names)):
         names = dataset.class_names

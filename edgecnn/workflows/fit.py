@@ -297,7 +297,10 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
         right, images = int(correct(probabilities, labels)[every].sum()), int(every.sum())
         accuracy = binomial.interval(right, images)
         if is_a_guess(probabilities[every], labels[every]):
-            reason = f"it is right on {right:,} of {images:,} test images, no more often than a guess"
+            reason = (
+                f"it is right on {right:,} of {images:,} test images, which does not show that it is better than always "
+                "answering the most frequent class"
+            )
             files[files.index(chosen)] = replace(chosen, status=UNJUDGED, reasons=(*chosen.reasons, reason))
             chosen = accuracy = doubt = more = None
     result = Fit(

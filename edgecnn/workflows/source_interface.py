@@ -21,7 +21,7 @@ from edgecnn.edge.manifest import Fit, Output, Preprocessing
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, formula
 from edgecnn.edge.model.preprocess import correct, counts, losses
 from edgecnn.edge.model_file import ModelFile
-from edgecnn.edge.result import Progress
+from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.text import counted
 
@@ -35,6 +35,8 @@ _OWN, _MEASURED = "normalised", 500
 _UNSEEN = 24
 # Standard errors by which another scheme must be better than the stated one; one that is wrong is mostly far worse.
 _CLEAR = 2.5
+# Images that try them at least, and the pixels of these together above that: large ones take seconds each.
+_LEAST, _PIXELS_TRIED = 30, 2_000_000
 
 
 def found_interface(model: ModelFile, runtime: LoadedModel, said: Interface | None, fit: Fit, say: Say) -> Interface | None:
@@ -100,12 +102,19 @@ class _Tried(NamedTuple):
 
 
 def _try(
-    model: ModelFile, runtime: LoadedModel, output: Output, dataset: Dataset, schemes: Mapping[str, Preprocessing]
+    model: ModelFile,
+    runtime: LoadedModel,
+    output: Output,
+    dataset: Dataset,
+    schemes: Mapping[str, Preprocessing],
+    progress: Progress = SILENT,
+    most: int = _TRIED,
 ) -> _Tried:
     test = dataset.test
-    chosen = np.linspace(0, len(test.labels) - 1, min(_TRIED, len(test.labels))).astype(np.int64)
+    chosen = np.linspace(0, len(test.labels) - 1, min(most, len(test.labels))).astype(np.int64)
     images, found = test.images(chosen), _Tried(test.labels[chosen], {}, {}, [])
-    for name, taken in schemes.items():
+    for place, (name, taken) in enumerate(schemes.items()):
+        progress.step(place, len(schemes), "trying how it takes pixels")
         try:
             classifier = Classifier(model, runtime, Interface(taken, output))
             require_shape(model.path, classifier, test)
@@ -119,14 +128,22 @@ def _try(
     return found
 
 
-def better_scheme(model: ModelFile, runtime: LoadedModel, said: Interface, dataset: Dataset) -> str | None:
-    """Return a doubt about a stated preprocessing if labels are clearly more probable under another one; else None."""
-    stated = "as stated"
-    tried = _try(model, runtime, said.output, dataset, {stated: said.preprocessing, **SCHEMES})
-    if stated not in tried.losses:
-        return None  # Whoever uses it says why.
+def better_scheme(model: ModelFile, runtime: LoadedModel, said: Interface, dataset: Dataset, progress: Progress) -> str | None:
+    """Return a doubt about a stated preprocessing if labels are clearly more probable under another one; else None.
+
+    Without a wrong answer nothing is shown: a network is surer of larger numbers, which says nothing of its training.
+    """
+    stated, own_scheme = "as stated", said.preprocessing
+    height, width, _ = dataset.test.shape
+    most = min(_TRIED, max(_LEAST, _PIXELS_TRIED // (height * width)))
+    others_of = {name: taken for name, taken in SCHEMES.items() if formula(taken) != formula(own_scheme)}
+    if len(dataset.test.labels) < _LEAST:
+        return None
+    tried = _try(model, runtime, said.output, dataset, {stated: own_scheme, **others_of}, progress, most)
+    if stated not in tried.losses or tried.right[stated] == len(tried.labels):
+        return None  # Whoever uses what the model can't take says why.
     own, number = tried.losses[stated], len(tried.labels)
-    others = [name for name in SCHEMES if name in tried.losses and tried.right[name] >= tried.right[stated]]
+    others = [name for name in others_of if name in tried.losses and tried.right[name] >= max(1, tried.right[stated])]
     name = min(others, key=lambda other: float(tried.losses[other].mean()), default=None)
     if name is None:
         return None

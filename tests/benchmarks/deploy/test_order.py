@@ -36,6 +36,6 @@ def test_a_folder_whose_files_all_failed_is_not_deployed_unless_a_file_is_named(
     models = ModelFolder(artifacts)
     closest = report.choice().closest
     assert closest
-    with pytest.raises(ConfigError, match=f"fails each file .{closest}: .*files"):
+    with pytest.raises(ConfigError, match=f"fails each file that it measured .{closest}: .*files"):
         files_to_deploy(models, ())
     assert files_to_deploy(models, (closest,)) == ((closest,), None)

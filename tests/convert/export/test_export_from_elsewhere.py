@@ -170,14 +170,6 @@ def test_a_model_without_a_batch_is_exported_for_one_image_at_a_time(idx_folder:
     assert [artifact.input.shape for artifact in manifest.artifacts[1:]] == [(1, *SHAPE)] * 4
 
 
-@pytest.mark.parametrize("policy", ["float16", "float64"])
-def test_weights_of_other_floats_are_refused_by_name(policy: str, idx_folder: Path, tmp_path: Path) -> None:
-    layers = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax", dtype=policy, name="narrow")]
-    keras.Sequential([keras.Input(SHAPE), *layers]).save(tmp_path / "base.keras")
-    with pytest.raises(ConversionError, match=f"its layer narrow has weights of {policy}"):
-        export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
-
-
 def test_an_onnx_file_without_a_batch_axis_is_evaluated_and_not_exported(idx_folder: Path, tmp_path: Path) -> None:
     nodes = "flat = Reshape (x, row) scores = MatMul (flat, w) y = Softmax (scores)"
     text = f"(float[12, 12] x) => (float[1, 3] y) {{{nodes}}}"

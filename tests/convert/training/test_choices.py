@@ -252,7 +252,8 @@ def test_the_end_says_when_a_model_is_at_chance_overfitted_or_still_falling_and_
     (luck,) = advice(replace(result_of(trained, *good, test_accuracy=1.0, recall=0.5), test_images=2, commonest=0.5))
     assert all(part in luck for part in ("Too few test images", "100.00% of 2 test images"))
     (unlike,) = advice(result_of(trained, *good, test_accuracy=0.6))
-    assert all(part in unlike for part in ("Overfitted", "90.0%", "60.0% of the test images"))
+    assert all(part in unlike for part in ("differ", "90.0% of the validation images", "60.0% of the test images"))
+    assert "Overfitted" not in unlike
     (over,) = advice(result_of(trained, *good[:-1], (0.99, 0.2, 0.8)))
     assert all(part in over for part in ("Overfitted", "99.0%", "80.0%", "augment=photo-mirror"))
     (after,) = advice(result_of(trained, *good[:-1], (0.99, 0.9, 0.6)))  # The kept epoch is the first.

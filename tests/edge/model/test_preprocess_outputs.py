@@ -135,10 +135,8 @@ def test_many_quantized_classes_are_told_from_logits_by_each_value() -> None:
 
 
 @pytest.mark.parametrize("classes", [300, 600, 1000])
-def test_of_many_classes_no_two_are_nearly_certain_nor_all_floats_0(classes: int) -> None:
+def test_of_many_classes_no_two_are_nearly_certain(classes: int) -> None:
     rows = np.zeros((2, classes), np.float32)
-    with pytest.raises(ArtifactError, match="is not class probabilities"):
-        to_probabilities(rows, spec("float32"))
     rows[:, :2] = 0.95
     for target in ("int8", "float32"):
         stored = np.rint(rows * 256 - 128).astype(np.int8) if target == "int8" else np.rint(rows * 256) / np.float32(256)
