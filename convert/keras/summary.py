@@ -114,7 +114,7 @@ def _steps(graph: Any, entry: Any, output: Any, calls: list[_Call]) -> list[Step
     read_outside = {output.ref()} | {
         tensor.ref() for item in operations for tensor in item.inputs if part_of[tensor.op.name] != part_of[item.name]
     }
-    # Keras tries a recurrent layer's cell once beside the loop that runs it, and nothing reads that.
+    # Keras tries a recurrent layer's cell once outside of the loop that runs it, and nothing reads that.
     needed, waiting = set[str](), [output.op]
     while waiting:
         operation = waiting.pop()

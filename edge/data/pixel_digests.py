@@ -86,7 +86,7 @@ def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
 
 
 class _Encoded(NamedTuple):
-    """The bytes of a file that are its picture: of a JPEG all but what is said of it, which programs that strip metadata copy.
+    """The bytes of a file that are its picture: of a JPEG all but its metadata, so that a copy without them is equal.
 
     Attributes:
         path: The file.

@@ -34,7 +34,7 @@ class Call(NamedTuple):
         return arguments_of(self.function, self.given)
 
     def beside(self, *arguments: str) -> str | None:
-        """Return the first setting of the function that was typed beside those of some arguments; None if there is none."""
+        """Return the first setting of the function that was typed, except those of some arguments; None if only those were."""
         own = inspect.signature(self.function).parameters
         return next((path[-1] for path in self.given if path[0] in own and path[0] not in arguments), None)
 

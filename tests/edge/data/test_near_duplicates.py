@@ -180,6 +180,20 @@ def test_validation_images_have_no_near_duplicates_that_are_trained_on_and_are_f
         assert again_loaded.val.sha256 == of.val.sha256
 
 
+def test_validation_images_that_were_drawn_without_looking_are_found_again_wherever_the_folder_is_now(
+    bursts: Path, tmp_path: Path
+) -> None:
+    listed = tuple(f"{label}/{change}-0.png" for label in ("cat", "dog") for change in range(4))
+    options = FolderOptions(size=(24, 32), val_share=0.25, test_list=listed, keep_together=False)
+    dataset = load_dataset(bursts, options)
+    assert moments(dataset.train) & moments(dataset.val)
+    for folder in (None, Path(shutil.copytree(bursts, tmp_path / "moved"))):
+        again = load_dataset(*recorded_source(dataset.record(), folder))
+        assert again.val is not None
+        assert dataset.val is not None
+        assert again.val.sha256 == dataset.val.sha256
+
+
 def test_a_split_of_too_many_images_says_that_it_keeps_only_copies_together(
     bursts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
