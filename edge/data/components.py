@@ -31,30 +31,34 @@ class Parts(NamedTuple):
     right: Numbers
 
 
+def runs(mask: Mask) -> tuple[Numbers, Numbers, int]:
+    """Return the start and the end of each run of pixels in the rows of a mask (h, w), and how far two rows are apart.
+
+    They are places in all rows behind one another, each of which has a pixel more at both ends, so that no run goes on.
+    """
+    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
+    steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), padded.shape[1]
+
+
 def connected_parts(mask: Mask) -> Parts:
     """Return the parts of a mask (h, w)."""
-    height, width = mask.shape
-    stride = width + 2
-    padded = np.zeros((height, stride), np.int8)
-    padded[:, 1:-1] = mask
-    steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
-    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    starts, ends, stride = runs(mask)
     part = _joined(starts, ends, stride)
     count = int(part.max(initial=-1)) + 1
     rows, first, last = starts // stride, starts % stride - 1, ends % stride - 1
     bounds = []
     for values, smallest in ((rows, True), (rows + 1, False), (first, True), (last, False)):
-        bound = np.full(count, stride * height if smallest else -1, np.intp)
+        bound = np.full(count, stride * len(mask) if smallest else -1, np.intp)
         (np.minimum if smallest else np.maximum).at(bound, part, values)
         bounds.append(bound)
-    labels = np.full(height * stride, count, np.int32)
-    labels[np.flatnonzero(padded.reshape(-1))] = np.repeat(part, ends - starts)
+    labels = np.full(mask.shape, count, np.int32)
+    labels[mask] = np.repeat(part, ends - starts)
     area = np.bincount(part, weights=ends - starts, minlength=count).astype(np.intp)
-    image = labels.reshape(height, stride)[:, 1:-1]
     perimeter = 2 * np.bincount(part, minlength=count)
-    for edge in (image[0], image[-1], image[1:][mask[1:] > mask[:-1]], image[:-1][mask[:-1] > mask[1:]]):
+    for edge in (labels[0], labels[-1], labels[1:][mask[1:] > mask[:-1]], labels[:-1][mask[:-1] > mask[1:]]):
         perimeter = perimeter + np.bincount(edge, minlength=count + 1)[:count]
-    return Parts(image, area, perimeter, *bounds)
+    return Parts(labels, area, perimeter, *bounds)
 
 
 def _joined(starts: Numbers, ends: Numbers, stride: int) -> Numbers:

@@ -4,10 +4,10 @@ import gzip
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from edgecnn.edge.files import open_file
 IMAGES_MAGIC = 0x00000803  # unsigned bytes, 3 dimensions
 LABELS_MAGIC = 0x00000801  # unsigned bytes, 1 dimension
 PREFIX: dict[Part, str] = {"train": "train", "test": "t10k"}
+_DIMENSIONS = {"images": 3, "labels": 1}
 _NAME = re.compile(r"(train|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
 _BLOCK = 1 << 20
 
@@ -34,15 +35,15 @@ def load_idx(folder: Path, part: Part) -> RowSplit:
         ArtifactError: If a file is missing or broken; the message says which and how.
         ConfigError: If the disk has no room to unpack.
     """
-    images_path = _find(folder, f"{PREFIX[part]}-images", 3)
+    images_path = _find(folder, part, "images")
     labels = idx_labels(folder, part)
     images = _opened(images_path, IMAGES_MAGIC)
     try:
         shape = read_header(images, images_path, IMAGES_MAGIC)
         if shape[0] != len(labels):
             raise ArtifactError(
-                f"{_labels_path(folder, part)} has {len(labels)} labels for the {shape[0]} images of {images_path.name}: copy "
-                "both again"
+                f"{_find(folder, part, 'labels')} has {len(labels)} labels for the {shape[0]} images of {images_path.name}: "
+                "copy both again"
             )
         if 0 in shape:
             raise ArtifactError(f"{images_path} has no images (shape {shape}): give a folder with images")
@@ -54,7 +55,7 @@ def load_idx(folder: Path, part: Part) -> RowSplit:
 
 def idx_labels(folder: Path, part: Part) -> Labels:
     """Return the labels of a part, int64 (n,), without opening its images. Errors are those of `load_idx`."""
-    path = _labels_path(folder, part)
+    path = _find(folder, part, "labels")
     with _opened(path, LABELS_MAGIC) as file:
         (count,) = read_header(file, path, LABELS_MAGIC)
         return np.frombuffer(file.read(count), np.uint8).astype(np.int64)
@@ -68,23 +69,20 @@ def read_header(file: IO[bytes], path: Path, magic: int) -> tuple[int, ...]:
     """
     size = file.seek(0, 2)
     file.seek(0)
-    shape, expected = _parse_header(file.read(_header_bytes(magic)), path, magic)
+    shape, expected = _read_shape(file.read, path, magic)
     if size != expected:
         state = "truncated" if size < expected else "too long"
         raise ArtifactError(f"{path} is {state}: {size} bytes, but its header says {expected} (shape {shape}): copy it again")
     return shape
 
 
-def _header_bytes(magic: int) -> int:
-    return 4 + 4 * (magic & 0xFF)
-
-
-def _parse_header(data: bytes, path: Path, magic: int) -> tuple[tuple[int, ...], int]:
+def _read_shape(read: Callable[[int], bytes], path: Path, magic: int) -> tuple[tuple[int, ...], int]:
     """Return the shape in a header, and the size of such a file in bytes."""
-    header = _header_bytes(magic)
+    header = 4 + 4 * (magic & 0xFF)  # The magic number ends with the number of dimensions.
+    data = read(header)
     if len(data) < header:
         raise ArtifactError(f"{path} is truncated: {len(data)} bytes, but the IDX header alone takes {header}: copy it again")
-    found, *shape = struct.unpack(f">{header // 4}I", data[:header])
+    found, *shape = struct.unpack(f">{header // 4}I", data)
     if found != magic:
         raise ArtifactError(
             f"{path} is not an IDX file of this kind: magic 0x{found:08x}, expected 0x{magic:08x}: check the names"
@@ -94,12 +92,9 @@ def _parse_header(data: bytes, path: Path, magic: int) -> tuple[tuple[int, ...],
     return tuple(shape), header + math.prod(shape)
 
 
-def _labels_path(folder: Path, part: Part) -> Path:
-    return _find(folder, f"{PREFIX[part]}-labels", 1)
-
-
-def _find(folder: Path, stem: str, dimensions: int) -> Path:
-    names = [f"{stem}{mark}idx{dimensions}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
+def _find(folder: Path, part: Part, kind: Literal["images", "labels"]) -> Path:
+    stem = f"{PREFIX[part]}-{kind}"
+    names = [f"{stem}{mark}idx{_DIMENSIONS[kind]}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).exists()]
     if not found:
         raise ArtifactError(f"{folder / names[1]} does not exist: an IDX folder needs it, gzipped or plain")
@@ -120,16 +115,16 @@ def _opened(path: Path, magic: int) -> IO[bytes]:
     file.seek(0)
     if path.suffix != ".gz":
         return file
-    with file:
+    with file, gzip.open(file) as stream:
         # The size in its header bounds what is written; one byte more shows that the file holds more.
-        with _gunzipping(path), gzip.open(file) as stream:
-            _, size = _parse_header(stream.read(_header_bytes(magic)), path, magic)
-        file.seek(0)
-        return unpack(_gunzipped(file, path, size + 1), path, size, packed)
+        with _gunzipping(path):
+            _, size = _read_shape(stream.read, path, magic)
+        return unpack(_gunzipped(stream, path, size + 1), path, size, packed)
 
 
-def _gunzipped(file: IO[bytes], path: Path, most: int) -> Iterator[bytes]:
-    with _gunzipping(path), gzip.open(file) as stream:
+def _gunzipped(stream: gzip.GzipFile, path: Path, most: int) -> Iterator[bytes]:
+    with _gunzipping(path):
+        stream.seek(0)
         while block := stream.read(min(_BLOCK, most)):
             most -= len(block)
             yield block

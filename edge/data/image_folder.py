@@ -66,7 +66,7 @@ class Listing:
         indices, named = self.indices["train"], [f"{label} of {self.folder}" for label in self.classes]
         chosen = drawn_evenly(indices, part, share, seed, named, groups or ())
         changed = bool(groups) and not np.array_equal(chosen, drawn_evenly(indices, part, share, seed, named))
-        return replace(self.moved(part, chosen), listed=(*self.listed, *[part] * changed), together=together)
+        return replace(self.moved(part, chosen, changed), together=together)
 
     def tested(self, named: Path | tuple[str, ...]) -> "Listing":
         """Make the images that a list names test images.
@@ -86,7 +86,7 @@ class Listing:
             )
         if not wanted:
             raise ConfigError(f"{origin} names no test image: give one path per line, relative to {self.folder}")
-        return replace(self.moved("test", chosen), listed=(*self.listed, "test"))
+        return self.moved("test", chosen, True)
 
     def validated(self, options: FolderOptions, progress: Progress) -> "Listing":
         """Make a share of each class's training images validation images, or those that a record names.
@@ -100,7 +100,7 @@ class Listing:
         names = self.names["train"]
         wanted = {*(options.val_list or ())}
         if wanted and wanted <= {*names}:
-            return replace(self.moved("val", np.array([name in wanted for name in names], bool)), listed=(*self.listed, "val"))
+            return self.moved("val", np.array([name in wanted for name in names], bool), True)
         groups: Sequence[NDArray[np.int64]] | None = None
         if self.together is not None and options.val_list != ():  # As a record has it, if nothing changed the draw.
             place = {name: number for number, name in enumerate(names)}
@@ -110,14 +110,15 @@ class Listing:
             groups = near_duplicates.in_folder(self.folder, names, progress)
         return self.drawn("val", options.drawn_share or 0, options.seed, groups)
 
-    def moved(self, part: Part, chosen: NDArray[np.bool_]) -> "Listing":
-        """Move training images (n,) to another part."""
+    def moved(self, part: Part, chosen: NDArray[np.bool_], listed: bool) -> "Listing":
+        """Move training images (n,) to another part; `listed` if no share and seed alone give them."""
         names, indices = self.names["train"], self.indices["train"]
         kept, taken = (tuple(names[place] for place in np.flatnonzero(places)) for places in (~chosen, chosen))
         return replace(
             self,
             names={**self.names, "train": kept, part: taken},
             indices={**self.indices, "train": indices[~chosen], part: indices[chosen]},
+            listed=(*self.listed, part) if listed else self.listed,
         )
 
     def only(self, parts: Iterable[Part]) -> "Listing":

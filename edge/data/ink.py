@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecnn.edge.data.components import Mask, runs
 from edgecnn.edge.packages import load_pillow
 
 Grey = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 DARKEST = 48
 """Paper darker than this is taken for this dark: a camera's noise in a shadow would be amplified to ink."""
@@ -111,13 +111,9 @@ def _lines(ink: Mask, thickness: tuple[int, int], *shares: float) -> Mask:
 
 def _level_lines(ink: Mask, thickness: tuple[int, int], share: float, share_of_ends: float, near: float) -> Mask:
     height, width = ink.shape
-    # Down each column, so that runs of ink are contiguous.
-    padded = np.zeros((width, height + 2), np.int8)
-    padded[:, 1:-1] = ink.T
-    steps = np.diff(padded.reshape(-1), prepend=np.int8(0))
-    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    starts, ends, stride = runs(ink.T)
     some = (ends - starts > thickness[0]) & (ends - starts <= thickness[1])
-    x, y = starts // (height + 2), (starts + ends) // 2 % (height + 2) - 1
+    x, y = starts // stride, (starts + ends) // 2 % stride - 1
     some &= (y < near * height) | (y >= (1 - near) * height)
     starts, ends, x, y = starts[some], ends[some], x[some], y[some]
     on_line = np.zeros(len(x), bool)
@@ -129,10 +125,10 @@ def _level_lines(ink: Mask, thickness: tuple[int, int], share: float, share_of_e
         line = (votes[0] >= share * width) & (votes[1] > 0) & (votes[2] > 0)
         if line.any():
             on_line |= _within_one(line)[offset] > 0
-    marks = np.zeros(width * (height + 2) + 1, np.int8)
+    marks = np.zeros(width * stride + 1, np.int8)
     marks[starts[on_line]] = 1
     marks[ends[on_line]] -= 1
-    found: Mask = np.cumsum(marks[:-1], dtype=np.int8).reshape(width, height + 2)[:, 1:-1].T > 0
+    found: Mask = np.cumsum(marks[:-1], dtype=np.int8).reshape(width, stride)[:, 1:-1].T > 0
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from edgecnn.edge.data.dataset import IMAGES, Dataset, find, load_dataset, unrea
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_file import read_pixels
 from edgecnn.edge.data.image_folder import VALIDATION_NAMES, Listing, list_images, ordered_classes
-from edgecnn.edge.data.near_duplicates import comparable
+from edgecnn.edge.data.near_duplicates import comparable, near_groups
 from edgecnn.edge.data.pixel_digests import Pixels, SeenPictures, Sizes
 from edgecnn.edge.data.splits import Labels, Part, Split, chunks
 from edgecnn.edge.errors import ArtifactError
@@ -103,8 +102,7 @@ class Inspection(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per class, with its number of images in each part."""
-        classes: list[dict[str, Any]] = to_value(self.classes)
-        return classes
+        return [to_value(count) for count in self.classes]
 
 
 def inspect_images(data: str | Path | None, options: FolderOptions = NO_OPTIONS, progress: Progress = SILENT) -> Inspection:
@@ -159,9 +157,9 @@ def _near(images: "_Images", seen: SeenPictures, progress: Progress) -> tuple[Sa
     groups = images.together
     if groups is None:
         parts = None if images.split_off and images.split_off.test_share < 1 else images.part_numbers()
-        groups = seen.near(parts, partial(progress.step, text="looking for near-duplicates"))
-    groups = seen.differing(groups)
-    return tuple(Same(tuple(images.place(number) for number in group)) for group in groups)
+        on_progress = partial(progress.step, text="looking for near-duplicates")
+        groups = near_groups(seen.thumbnails, seen.large, on_progress, parts)
+    return tuple(Same(tuple(images.place(number) for number in group)) for group in seen.differing(groups))
 
 
 @dataclass(frozen=True)
@@ -188,20 +186,16 @@ class _Images:
     ignored: tuple[str, ...] = ()
     together: list[NDArray[np.int64]] | None = None
 
-    def ranges(self) -> dict[Part, range]:
-        """Return the numbers of each part's images."""
-        ends = accumulate(self.parts.values())
-        return {part: range(end - count, end) for (part, count), end in zip(self.parts.items(), ends, strict=True)}
-
     def part_numbers(self) -> NDArray[np.int64]:
         """Return the number of each image's part, int64 (n,)."""
         return np.repeat(np.arange(len(self.parts)), list(self.parts.values()))
 
     def place(self, number: int) -> Place:
         """Return the place of the image with this number."""
-        part, inside = next((part, numbers) for part, numbers in self.ranges().items() if number in numbers)
-        file = self.files[number] if self.files else str(number - inside.start)
-        return Place(part, self.classes[self.labels[number]], file)
+        starts = np.cumsum([0, *self.parts.values()])
+        at = int(np.searchsorted(starts, number, "right")) - 1
+        file = self.files[number] if self.files else str(number - starts[at])
+        return Place([*self.parts][at], self.classes[self.labels[number]], file)
 
 
 def _images_of_folder(folder: Path, options: FolderOptions, progress: Progress) -> _Images:
@@ -239,11 +233,9 @@ def _images_of_arrays(dataset: Dataset) -> _Images:
 
 def _counts(images: _Images, readable: NDArray[np.bool_]) -> tuple[ClassCount, ...]:
     """Return the number of readable images of each class in each part."""
-    counts: dict[Part, list[int]] = {}
-    for part, numbers in images.ranges().items():
-        of_part = slice(numbers.start, numbers.stop)
-        found = images.labels[of_part][readable[of_part]]
-        counts[part] = class_counts(found, len(images.classes)).tolist()
+    parts, counts = images.part_numbers(), dict[Part, list[int]]()
+    for number, part in enumerate(images.parts):
+        counts[part] = class_counts(images.labels[readable & (parts == number)], len(images.classes)).tolist()
     return tuple(
         ClassCount(name, **{part: of_part[label] for part, of_part in counts.items()})
         for label, name in enumerate(images.classes)

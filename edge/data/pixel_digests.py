@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.image_file import image_header, read_pixels
-from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, near_groups, thumbnail
+from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, thumbnail
 from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
 from edgecnn.edge.errors import ArtifactError, because, setting
 from edgecnn.edge.files import open_file
@@ -303,10 +303,6 @@ class SeenPictures:
         ends = np.append(starts[1:], len(numbers))
         several = [numbers[start:end] for start, end in zip(starts, ends, strict=False) if end - start > 1]
         return sorted(several, key=lambda group: int(group[0]))
-
-    def near(self, parts: NDArray[np.int64] | None, on_progress: Callable[[int, int], None]) -> list[NDArray[np.int64]]:
-        """Return groups of near-duplicates. Arguments are those of `near_groups`."""
-        return near_groups(self.thumbnails, self.large, on_progress, parts)
 
     def differing(self, groups: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
         """Return the groups whose pictures don't all have the same pixels."""

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -318,7 +318,10 @@ def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[by
     folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - the file has no name that another user could take.
     if size > _MOST_DEFLATED * packed:
         raise ArtifactError(f"{path} claims that {packed:,} bytes unpack to {size:,}, which is impossible: copy it again")
-    _require_room(path, folder, size)
+    with suppress(OSError):  # Writing into it gives the error.
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise ConfigError(f"{path} unpacks to {size:,} bytes, {folder} has room for {free:,}: set TMPDIR to one with more")
     with ExitStack() as stack:
         try:
             copy = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
@@ -332,12 +335,3 @@ def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[by
             ) from error
         stack.pop_all()
     return copy
-
-
-def _require_room(path: Path, folder: str, size: int) -> None:
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:
-        return  # Writing into it gives the error.
-    if size > free:
-        raise ConfigError(f"{path} unpacks to {size:,} bytes, {folder} has room for {free:,}: set TMPDIR to one with more")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.edge.data import near_duplicates, pixel_digests
+from edgecnn.edge.data import inspection, near_duplicates
 from edgecnn.edge.data.dataset import load_dataset, load_test
 from edgecnn.edge.data.folder_options import FolderOptions
 from edgecnn.edge.data.inspection import inspect_images
@@ -249,7 +249,7 @@ def test_a_folder_that_is_split_is_searched_once(bursts: Path, monkeypatch: pyte
         searched.append(len(thumbnails))
         return near_groups(thumbnails, large, *more)
 
-    for module in (near_duplicates, pixel_digests):
+    for module in (near_duplicates, inspection):
         monkeypatch.setattr(module, "near_groups", count)
     found = inspect_images(bursts)
     contact_sheet(bursts)
