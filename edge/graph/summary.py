@@ -204,8 +204,7 @@ class Summary(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict per layer."""
-        layers: list[dict[str, Any]] = to_value(self.layers)
-        return layers
+        return [to_value(layer) for layer in self.layers]
 
 
 @dataclass(frozen=True, repr=False)
@@ -245,16 +244,12 @@ def _summarized(file: ModelFile, reading: Reading) -> Summary:
         raise ConfigError(f"{reading.name}: the layers of .{file.format} files can't be read: name {readable}")
     if not row.reader.is_installed:
         raise row.reader.missing
-    network = import_module(row.anatomy).read_network(file.data, reading)
-    return _summary_of(network, reading.name, file)
-
-
-def _summary_of(network: Network, name: str, file: ModelFile) -> Summary:
+    network: Network = import_module(row.anatomy).read_network(file.data, reading)
     layers = tuple(step.layer for step in network.steps)
     peak, at = peak_activations(network)
     parameters, weight_bytes = sum(layer.parameters for layer in layers), sum(layer.weight_bytes for layer in layers)
     return Summary(
-        name,
+        reading.name,
         file.format,
         len(file.data),
         network.batch,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConfigError, field, parsing
@@ -27,6 +27,17 @@ _NO_MACS_TEXT = """
 _NO_MACS = frozenset(_NO_MACS_TEXT.split())
 # Applied to a constant, these only unpack it: the constant belongs to whatever reads their output.
 _UNPACKING = ("DEQUANTIZE", "DENSIFY")
+# Which dimensions of an operator's weights, its second input, each output element is computed with.
+_KERNELS = {
+    "CONV_2D": slice(1, None),  # (out, height, width, in of one group)
+    "DEPTHWISE_CONV_2D": slice(1, 3),  # (1, height, width, out)
+    "FULLY_CONNECTED": slice(1, None),  # (out, in)
+    "CONV_3D": slice(4),  # (depth, height, width, in, out)
+    "TRANSPOSE_CONV": slice(3),  # (out, height, width, in)
+    "CONV_3D_TRANSPOSE": slice(4),  # (depth, height, width, out, in)
+}
+# In these, each element of the third input is.
+_TRANSPOSED = ("TRANSPOSE_CONV", "CONV_3D_TRANSPOSE")
 _ABSENT = -1  # Index of an omitted input.
 
 
@@ -91,8 +102,8 @@ class _Reader:
         entries, outputs = ([int(i) for i in _given(part)] for part in (self._graph.inputs, self._graph.outputs))
         if min((*entries, *outputs), default=0) < 0:
             raise ValueError("an input or output is outside its tensors")
-        keys = {*entries, *variables, *(key for step in steps for key in (*step.reads, *step.writes))}
-        sizes: dict[Hashable, int | None] = {key: bytes_of(self._shape(key), self._dtype(key)) for key in map(_number, keys)}
+        keys = {*entries, *variables, *(cast(int, key) for step in steps for key in (*step.reads, *step.writes))}
+        sizes: dict[Hashable, int | None] = {key: bytes_of(self._shape(key), self._dtype(key)) for key in keys}
         shape = (self._shape(entries[0]) or ()) if entries else ()
         notes = (f"Operators that only unpack constants, counted with their readers: {folded}.",) if folded else ()
         return Network(
@@ -176,18 +187,12 @@ def _macs(kind: str, inputs: Sequence[tuple[int, ...]], elements: int, options: 
 
     `inputs` are the shapes of its inputs, followed by one that is ignored; `elements` is the number of output elements.
     """
-    if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        weights = inputs[1]  # (out, height, width, in of one group); (1, height, width, out); (out, in).
-        return elements * math.prod(weights[1:3] if kind == "DEPTHWISE_CONV_2D" else weights[1:])
-    if kind == "CONV_3D":
-        return elements * math.prod(inputs[1][:4])  # (depth, height, width, in, out).
-    if kind == "TRANSPOSE_CONV":
-        return math.prod(inputs[2]) * math.prod(inputs[1][:3])  # (out, height, width, in).
-    if kind == "CONV_3D_TRANSPOSE":
-        return math.prod(inputs[2]) * math.prod(inputs[1][:4])  # (depth, height, width, out, in).
     if kind == "BATCH_MATMUL":
         return elements * inputs[0][-2 if options.adjX else -1]
-    return None
+    if kind not in _KERNELS:
+        return None
+    counted = math.prod(inputs[2]) if kind in _TRANSPOSED else elements
+    return counted * math.prod(inputs[1][_KERNELS[kind]])
 
 
 def _given(vector: Any) -> Any:
@@ -196,8 +201,3 @@ def _given(vector: Any) -> Any:
 
 def _text(name: bytes | None) -> str:
     return str(name or b"", errors="replace")
-
-
-def _number(key: Hashable) -> int:
-    assert isinstance(key, int)  # noqa: S101  # A TFLite file identifies tensors by number.
-    return key

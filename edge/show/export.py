@@ -242,15 +242,14 @@ def _settings_text(path: Path, settings: Settings) -> str:
 
 def _formats_text(written: Sequence[Artifact]) -> list[str]:
     """Say which format costs least, if the best files of several were compared."""
-    found = {artifact: artifact.settings.beside for artifact in written if artifact.settings and artifact.settings.beside}
-    others = [artifact for artifact, beside in found.items() if artifact.path != beside.file]
+    found = [(of, of.settings, of.settings.beside) for of in written if of.settings and of.settings.beside]
+    others = [(artifact, settings, beside) for artifact, settings, beside in found if artifact.path != beside.file]
     if not others:
         return []
-    least = min(others, key=lambda artifact: found[artifact].ratio.estimate)
-    settings, base, ratio = least.settings, found[least].file, found[least].ratio
-    assert settings  # noqa: S101  # It is in `found`.
-    cost = f"{ratio.as_ratio()} of {base}'s {settings.unit}"
-    if ratio.high > GAIN:
+    least, settings, beside = min(others, key=lambda one: one[2].ratio.estimate)
+    base = beside.file
+    cost = f"{beside.ratio.as_ratio()} of {base}'s {settings.unit}"
+    if beside.ratio.high > GAIN:
         return [f"No format is shown to cost less than {base} on {settings.machine}: {least.path} takes {cost}."]
     needs = runtimes_of(least.format)[0].package.name
     return [

@@ -122,15 +122,12 @@ def contact_sheet(
 
 def _some(read: Callable[[int], Images], numbers: Sequence[int], count: int) -> list[Images]:
     """Read `count` images spread over the class, and skip broken ones."""
-    spread = [numbers[place * len(numbers) // count] for place in range(count)] if len(numbers) > count else list(numbers)
+    spread = [numbers[place * len(numbers) // count] for place in range(count)] if len(numbers) > count else []
     images: list[Images] = []
-    for number in [*spread, *(other for other in numbers if other not in set(spread))][:_TRIES]:
-        if len(images) == count:
-            break
-        try:
-            images.append(read(number))
-        except ArtifactError:
-            continue
+    for number in [*dict.fromkeys([*spread, *numbers])][:_TRIES]:
+        if len(images) < count:
+            with suppress(ArtifactError):
+                images.append(read(number))
     return images
 
 
