@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edgecnn.edge.data.dataset import load_dataset
+from edgecnn.edge.data.named_sets import ShippedSplit, load_shipped
 
 Mask = NDArray[np.float32]
 Point = tuple[float, float]
@@ -108,19 +108,18 @@ def _smooth(stroke: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @cache
-def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    test = load_dataset("mnist").test
-    return test.images(range(len(test.labels)))[..., 0], np.asarray(test.labels)
+def _mnist() -> ShippedSplit:
+    return load_shipped("test")
 
 
 def of_mnist(index: int, height: int, rng: np.random.Generator) -> tuple[Mask, int]:
     """Return a test image of MNIST drawn with a pen, 0 to 1, (height, some width), and its label."""
-    images, labels = _mnist()
-    image = images[index]
+    test = _mnist()
+    image = test.images([index])[0, ..., 0]
     rows, columns = np.flatnonzero(image.max(axis=1) > 60), np.flatnonzero(image.max(axis=0) > 60)
     box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     width = max(2, round(height * box.shape[1] / box.shape[0]))
     large = np.asarray(Image.fromarray(np.pad(box, 1)).resize((width, height), Image.Resampling.BICUBIC), np.float32) / 255
     # A pen's edge is sharp: what MNIST's anti-aliasing blurred becomes an edge of about a twentieth of a stroke.
     sharp = 1 / (1 + np.exp(-14 * (large - rng.uniform(0.36, 0.5))))
-    return sharp.astype(np.float32), int(labels[index])
+    return sharp.astype(np.float32), int(test.labels[index])

@@ -58,8 +58,8 @@ def shadow_edge(size: Size, rng: Rng) -> Light:
     """The straight edge of a shadow, sharp or soft, over a part of the sheet."""
     first, second = rng.uniform(0.1, 0.9, 2)
     points = [(-0.2, -0.2), (first, -0.2), (second, 1.2), (-0.2, 1.2)]
-    turned = [[(x, y), (y, x), (1 - x, y), (y, 1 - x)][int(rng.integers(4))] for x, y in points[:1]]
-    kind = int(rng.integers(4)) if turned else 0
+    rng.integers(4)  # Nothing needs this draw, but without it the photo of each seed would be another one.
+    kind = int(rng.integers(4))
     placed = [[(x, y), (y, x), (1 - x, y), (y, 1 - x)][kind] for x, y in points]
     return _shadow(size, rng, placed, rng.uniform(0.001, 0.04)) * gradient(size, rng) ** 0.5
 

@@ -1,6 +1,7 @@
 """What a digit is written on, and what is around it: reflectance of each colour, 0 to 1, float32 (h, w, 3)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -58,21 +59,6 @@ def _line_colour(rng: Rng) -> tuple[float, float, float]:
     return choices[rng.integers(len(choices))]
 
 
-def white(size: Size, rng: Rng) -> Colours:
-    """Copy paper."""
-    return _plain(size, rng, (0.9, 0.9, 0.9))
-
-
-def cream(size: Size, rng: Rng) -> Colours:
-    """A notebook's yellowish paper."""
-    return _plain(size, rng, (0.88, 0.83, 0.68))
-
-
-def grey(size: Size, rng: Rng) -> Colours:
-    """Recycled paper."""
-    return _plain(size, rng, (0.62, 0.61, 0.58), 0.02)
-
-
 def ruled(size: Size, rng: Rng) -> Colours:
     """Horizontal lines, sometimes with a margin line."""
     sheet = _plain(size, rng, (0.9, 0.9, 0.88))
@@ -93,22 +79,12 @@ def squared(size: Size, rng: Rng) -> Colours:
     return sheet
 
 
-def envelope(size: Size, rng: Rng) -> Colours:
-    """Brown paper."""
-    return _plain(size, rng, (0.65, 0.5, 0.34), 0.025)
-
-
 def blackboard(size: Size, rng: Rng) -> Colours:
     """A board with wiped chalk."""
     board = _plain(size, rng, (0.1, 0.14, 0.12), 0.03)
     height, width = size
     dust = Image.fromarray(rng.normal(0, 1, (8, 8)).astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     return (board + 0.02 * np.asarray(dust)[..., np.newaxis].clip(0, 3)).clip(0, 1)
-
-
-def screen(size: Size, rng: Rng) -> Colours:
-    """A screen in dark mode."""
-    return _plain(size, rng, (0.07, 0.07, 0.09), 0.005)
 
 
 def dotted(size: Size, rng: Rng) -> Colours:
@@ -171,14 +147,14 @@ def slate(size: Size, rng: Rng) -> Colours:
 _CHALK = ((0.85, 0.85, 0.82), (0.8, 0.78, 0.5), (0.55, 0.55, 0.55))
 _GLOWING = ((0.95, 0.95, 0.95), (0.5, 0.85, 0.6))
 TUNED: dict[str, Paper] = {
-    "white": Paper(white, (*_PENS, _RED)),
-    "cream": Paper(cream, _PENS),
-    "grey": Paper(grey, (_BLACK, _BLUE, _FELT)),
+    "white": Paper(partial(_plain, colour=(0.9, 0.9, 0.9)), (*_PENS, _RED)),  # Copy paper.
+    "cream": Paper(partial(_plain, colour=(0.88, 0.83, 0.68)), _PENS),  # A notebook's yellowish paper.
+    "grey": Paper(partial(_plain, colour=(0.62, 0.61, 0.58), grain=0.02), (_BLACK, _BLUE, _FELT)),  # Recycled.
     "ruled": Paper(ruled, _PENS),
     "squared": Paper(squared, _PENS),
-    "envelope": Paper(envelope, (_BLACK, _BLUE, _FELT)),
+    "envelope": Paper(partial(_plain, colour=(0.65, 0.5, 0.34), grain=0.025), (_BLACK, _BLUE, _FELT)),  # Brown paper.
     "blackboard": Paper(blackboard, _CHALK),
-    "screen": Paper(screen, _GLOWING),
+    "screen": Paper(partial(_plain, colour=(0.07, 0.07, 0.09), grain=0.005), _GLOWING),  # In dark mode.
 }
 HELD_OUT: dict[str, Paper] = {
     "dotted": Paper(dotted, (*_PENS, _RED)),

@@ -1,5 +1,6 @@
 """A photo of a digit: what is written on which sheet, the light on it, and the camera."""
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import NamedTuple
 
@@ -38,11 +39,11 @@ class Kinds(NamedTuple):
     """The sheets and the light that may be drawn."""
 
     papers: dict[str, papers.Paper]
-    lights: dict[str, object]
+    lights: dict[str, Callable[[Size, Rng], lights.Light]]
 
 
-TUNED = Kinds(papers.TUNED, dict(lights.TUNED))
-HELD_OUT = Kinds(papers.HELD_OUT, dict(lights.HELD_OUT))
+TUNED = Kinds(papers.TUNED, lights.TUNED)
+HELD_OUT = Kinds(papers.HELD_OUT, lights.HELD_OUT)
 
 
 def photo(seed: int, kinds: Kinds = TUNED, mnist: bool = False) -> Photo:
@@ -79,7 +80,7 @@ def photo(seed: int, kinds: Kinds = TUNED, mnist: bool = False) -> Photo:
     extras = _extras(scene, where, colour, rng)
     if desk:
         _lay_on_desk(scene, margin, rng)
-    picture = _seen(scene * kinds.lights[light_name](size, rng)[..., np.newaxis], rng)  # type: ignore[operator]
+    picture = _seen(scene * kinds.lights[light_name](size, rng)[..., np.newaxis], rng)
     about = f"{label}: {paper_name}, {light_name}, {final[1]}x{final[0]}, {mask.shape[0] / size[0]:.0%} high, pen {colour}"
     about += f"{', on a desk' if desk else ''}{''.join(', ' + extra for extra in extras)}"
     alone = np.pad(255 - (255 * mask).astype(np.uint8), max(mask.shape) // 2, constant_values=255)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFile, ImageOps
 from edgecnn.edge.data.image_file import ImageRule, background, fit_image, image_header, read_image, read_pixels
 from edgecnn.edge.data.splits import FileSplit
 from edgecnn.edge.errors import ArtifactError, MissingDependency
-from edgecnn.edge.manifest import Background, Fit, Preprocessing
+from edgecnn.edge.manifest import Fit, Preprocessing
 from tests.edge.data.drawn.pictures import BAR, SHAPE, photo
 
 PLAIN = Preprocessing(scale=1 / 255, fit="letterbox", background="dark")
@@ -106,13 +106,21 @@ def test_a_transparent_ground_is_paper(mode: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "ink.png", SHAPE, PLAIN)[..., 0], INK_ONLY)
 
 
-@pytest.mark.parametrize(("trained_on", "expected"), [("dark", BAR), ("any", 255 - BAR), ("light", 255 - BAR)])
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (PLAIN, BAR),
+        (ANY, 255 - BAR),
+        (Preprocessing(1 / 255, "letterbox", "light"), 255 - BAR),
+        (ImageRule("letterbox"), 255 - BAR),
+    ],
+    ids=["dark", "any", "light", "training"],
+)
 def test_a_light_picture_is_inverted_only_for_a_model_of_dark_ones(
-    trained_on: Background, expected: NDArray[np.uint8], tmp_path: Path
+    rule: ImageRule | Preprocessing, expected: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     Image.fromarray(255 - BAR).save(tmp_path / "paper.png")
-    image = read_image(tmp_path / "paper.png", SHAPE, Preprocessing(1 / 255, "letterbox", trained_on))
-    np.testing.assert_array_equal(image[..., 0], expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "paper.png", SHAPE, rule)[..., 0], expected)
 
 
 def test_colour_stays_colour_for_a_model_of_three_channels(tmp_path: Path) -> None:
@@ -184,11 +192,6 @@ def test_crop_takes_the_middle_and_stretch_the_whole(tmp_path: Path) -> None:
     rows = read_image(tmp_path / "stripes.png", (20, 20, 1), ImageRule("letterbox"))[:, 2, 0].astype(int)
     assert rows[10] == 10
     assert rows[0] == rows[19] != 10
-
-
-def test_an_unknown_light_picture_is_never_inverted_for_training(tmp_path: Path) -> None:
-    Image.fromarray(255 - BAR).save(tmp_path / "paper.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "paper.png", SHAPE, ImageRule("letterbox"))[..., 0], 255 - BAR)
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])

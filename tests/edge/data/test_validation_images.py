@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecnn.edge.data.dataset import Dataset, load_dataset, load_test
+from edgecnn.edge.data.dataset import load_dataset, load_test
 from edgecnn.edge.data.folder_options import NO_OPTIONS, FolderOptions
 from edgecnn.edge.data.image_folder import load_image_folder
 from edgecnn.edge.data.inspection import ClassCount, inspect_images
@@ -230,7 +230,6 @@ def test_the_inspection_counts_a_share(kind: str, parts: Path, npz: Path) -> Non
 def test_mnist_is_whole_without_an_option_and_drawn_evenly_with_one() -> None:
     whole, dataset = load_dataset(), load_dataset(None, FolderOptions(val_share=0.1))
     assert (len(whole.train.labels), whole.val, whole.record().validation) == (60000, None, None)
-    assert isinstance(dataset, Dataset)
     assert dataset.val is not None
     assert (len(dataset.train.labels), len(dataset.val.labels)) == (54001, 5999)
     assert np.abs(np.bincount(dataset.val.labels) / np.bincount(whole.train.labels) - 0.1).max() < 0.001
