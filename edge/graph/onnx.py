@@ -44,6 +44,7 @@ _SCALES = {
     "QGemm": (1, 2, 4, 5, 7, 8),
     "MatMulIntegerToFloat": (2, 3, 4, 5),
     "DynamicQuantizeMatMul": (2, 3),
+    "MatMulNBits": (2, 3, 4),
 }
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 # Positions where other operators have floats that are settings and not weights.
@@ -53,7 +54,8 @@ _UNPACKING = ("DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpo
 # Positions of each operator's data and weights.
 _CONVOLUTIONS = {"Conv": (0, 1), "FusedConv": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3), "ConvTranspose": (0, 1)}
 _PRODUCTS = (
-    "MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "Gemm", "QGemm",
+    "MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits",
+    "Gemm", "QGemm",
 )  # fmt: skip
 
 
@@ -226,7 +228,9 @@ class _Reader:
             if source is None or source in self._counted or not self._is_parameter(node, place, name, source):
                 continue
             self._counted.add(source)
-            parameters += math.prod(self._shapes[source] or ())
+            options = self._options[id(node)]
+            several_in_a_byte = node.op_type == "MatMulNBits" and place == 1
+            parameters += options["N"] * options["K"] if several_in_a_byte else math.prod(self._shapes[source] or ())
             weight_bytes += bytes_of(self._shapes[source], self._dtypes[source]) or 0
         writes = [joined.get(name, name) for name in node.output if name]
         reads = [joined.get(name, name) for name in _read(node) if name in self._computed and name not in self._constants]

@@ -180,6 +180,14 @@ def test_a_batch_of_minus_one_is_free_and_a_negative_size_inside_is_not_known(tm
     assert (found.macs, len(found.not_counted)) == (0, 1)
 
 
+def test_weights_of_four_bits_are_counted_although_two_share_a_byte(tmp_path: Path) -> None:
+    text = "(float[n, 32] x) => (float[n, 3] y) {y = com.microsoft.MatMulNBits <K=32, N=3, bits=4, block_size=16> (x, w, s)}"
+    weights, scales = np.ones((3, 2, 8), np.uint8), np.ones(6, np.float32)
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(text, domains=("com.microsoft",), w=weights, s=scales))
+    found = summarized(tmp_path / "a.onnx")
+    assert (found.parameters, found.macs, found.weight_bytes, found.not_counted) == (96, 96, 48, ())
+
+
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_the_length_of_a_waveform_is_no_batch(model_format: str, tmp_path: Path) -> None:
     path = tmp_path / f"wave.{model_format}"
