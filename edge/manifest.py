@@ -114,6 +114,11 @@ class SplitOff:
     test_share: float
     split_seed: int
 
+    @property
+    def of_each_class(self) -> str:
+        """The share for people, not rounded to whole percents: a small one would be none."""
+        return f"{100 * self.test_share:g}% of each class"
+
 
 @dataclass(frozen=True)
 class Validation:

@@ -253,8 +253,8 @@ def _drawn(manifest: Manifest, what: str) -> list[str]:
     """Return where the images of the accuracy come from, and why it may be no test."""
     record, reference, lines = manifest.dataset, manifest.reference, list[str]()
     if record.split_off:
-        share = f"{record.split_off.test_share:.0%}"
-        lines.append(f"- **{what.capitalize()}:** {share} of each class, split off the same source as the training images.")
+        share = record.split_off.of_each_class
+        lines.append(f"- **{what.capitalize()}:** {share}, split off the same source as the training images.")
     elif record.test_list:
         lines.append(f"- **{what.capitalize()}:** those of a list; the other images of the same source are training images.")
     if record.may_be_learnt:

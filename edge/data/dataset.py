@@ -122,7 +122,7 @@ class Dataset:
         names, more = ", ".join(self.class_names[:_NAMES_SHOWN]), len(self.class_names) - _NAMES_SHOWN
         rule = f", fitted by {self.fit}" if self.fit else ""
         drawn = self.split_off
-        split = f"; {drawn.test_share:.0%} of each class for testing, split seed {drawn.split_seed}" if drawn else ""
+        split = f"; {drawn.of_each_class} for testing, split seed {drawn.split_seed}" if drawn else ""
         split = split or ("; the test images are those of a list" if listed_names(self.test) else "")
         validation = f", {len(self.val.labels):,} validation" if self.val else ""
         if self.val_share:

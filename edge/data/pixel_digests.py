@@ -174,7 +174,7 @@ def learnt_note(record: DatasetRecord, images: int) -> list[str]:
 
 def unknown_split(record: DatasetRecord) -> str:
     """Return why images that were drawn from a folder may be no test of a model that was trained elsewhere, and what to do."""
-    share = f"{record.split_off.test_share:.0%} of each class" if record.split_off else "a share"
+    share = record.split_off.of_each_class if record.split_off else "a share"
     fit = ""
     if record.fitted:
         fit = f" Files are fitted by {record.fitted.fit}: if training fitted them otherwise, give {setting('fit')}."

@@ -134,7 +134,7 @@ def split_note(record: DatasetRecord) -> list[str]:
     if drawn is None or drawn.test_share == 1 or record.may_be_learnt:
         return []
     return [
-        f"Test images: {drawn.test_share:.0%} of each class of {record.name}, which has no test/, split seed "
+        f"Test images: {drawn.of_each_class} of {record.name}, which has no test/, split seed "
         f"{drawn.split_seed}. A test share of 1 takes all."
     ]
 

@@ -28,7 +28,7 @@ def _found(found: Inspection, width: int) -> list[str]:
         f"{counted(found.classes, 'class')}"
     ]
     if drawn := found.split_off:
-        lines.append(f"The test images are split off: {drawn.test_share:.0%} of each class, split seed {drawn.split_seed}.")
+        lines.append(f"The test images are split off: {drawn.of_each_class}, split seed {drawn.split_seed}.")
     if found.val_share:
         lines.append(f"The validation images are {100 * found.val_share:g}% of each class's training images.")
     if found.compared < train + test + val:

@@ -177,6 +177,7 @@ def test_a_dataset_is_described_with_its_rule_its_split_and_not_all_of_many_clas
         "20% of each class for testing, split seed 0\n3 labels: cat, dog, elk"
     )
     split = ArraySplit(np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64))
+    assert "; 0.25% of each class" in Dataset("n", "/n", ("a", "b"), split, split, split_off=SplitOff(0.0025, 0)).describe()
     described = Dataset("n", "/n", tuple(f"c{number}" for number in range(300)), split, split).describe()
     assert described.endswith("\n300 labels: " + ", ".join(f"c{number}" for number in range(20)) + ", and 280 more")
 
