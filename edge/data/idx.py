@@ -12,7 +12,7 @@ from typing import IO, Literal, cast
 import numpy as np
 
 from edgecnn.edge.data.splits import MOST_IMAGES, Labels, Part, RowSplit, unpack
-from edgecnn.edge.errors import ArtifactError, because, parsing
+from edgecnn.edge.errors import ArtifactError, parsing
 from edgecnn.edge.files import open_file
 
 IMAGES_MAGIC = 0x00000803  # unsigned bytes, 3 dimensions
@@ -104,10 +104,8 @@ def _find(folder: Path, part: Part, kind: Literal["images", "labels"]) -> Path:
 
 
 def _opened(path: Path, magic: int) -> IO[bytes]:
-    try:
+    with parsing(f"{path} can't be read", "give a readable file"):
         file = cast(IO[bytes], open_file(path).detach())  # Unbuffered.
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read {because(error, 'give a readable file')}") from error
     packed = file.seek(0, 2)
     if not packed:
         file.close()

@@ -13,7 +13,7 @@ from edgecnn.edge.data import near_duplicates
 from edgecnn.edge.data.folder_options import FolderOptions, ModelImages, read_labels, read_lines
 from edgecnn.edge.data.image_file import image_header
 from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Shape, drawn_evenly
-from edgecnn.edge.errors import ConfigError, because, field
+from edgecnn.edge.errors import ConfigError, field, parsing
 from edgecnn.edge.manifest import Fit, SplitOff
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.text import counted, has_controls
@@ -378,10 +378,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    try:
+    with parsing(f"{folder} can't be read", "name another folder", ConfigError):
         return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
-    except OSError as error:
-        raise ConfigError(f"{folder} can't be read {because(error, 'name another folder')}") from error
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from edgecnn.edge.data.image_file import image_header, read_pixels
 from edgecnn.edge.data.near_duplicates import LEAST_SIDE, SIDE, thumbnail
 from edgecnn.edge.data.splits import FileSplit, Split, chunks, file_digest
-from edgecnn.edge.errors import ArtifactError, because, setting
+from edgecnn.edge.errors import ArtifactError, parsing, setting
 from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.edge.model.preprocess import Images
+from edgecnn.edge.text import counted
 
 Size = tuple[int, int]
 Kind = tuple[Size, bool]
@@ -112,16 +113,13 @@ def _encoded(path: Path) -> _Encoded:
         ArtifactError: If the file can't be read.
     """
     tables, start = b"", 0
-    try:
-        with open_file(path) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if _is_jpeg(path.name) and stream.read(2) == b"\xff\xd8":
-                while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _START_OF_SCAN:
-                    said = stream.read(max(int.from_bytes(head[2:], "big") - 2, 0))
-                    tables += b"" if head[1] in _METADATA else head + said
-                start = stream.tell() - 4 if head[:2] == bytes((0xFF, _START_OF_SCAN)) else 0
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error
+    with parsing(f"{path} can't be read", "remove or replace it"), open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if _is_jpeg(path.name) and stream.read(2) == b"\xff\xd8":
+            while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _START_OF_SCAN:
+                said = stream.read(max(int.from_bytes(head[2:], "big") - 2, 0))
+                tables += b"" if head[1] in _METADATA else head + said
+            start = stream.tell() - 4 if head[:2] == bytes((0xFF, _START_OF_SCAN)) else 0
     tables = tables if start else b""
     return _Encoded(path, tables, start, len(tables) + size - start)
 
@@ -192,10 +190,9 @@ def conflict_note(count: int) -> list[str]:
     """Return a warning about `count` images with the pixels of an earlier image but another label; none for 0."""
     if not count:
         return []
-    images, have = ("image", "has") if count == 1 else ("images", "have")
     return [
-        f"{count:,} test {images} {have} the pixels of an earlier image but another label: one label is wrong; edgecnn data "
-        "names them."
+        f"{counted(count, 'test image')} {'has' if count == 1 else 'have'} the pixels of an earlier image but another label: "
+        "one label is wrong; edgecnn data names them."
     ]
 
 

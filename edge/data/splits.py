@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.edge.data.image_file import ImageRule, read_image
-from edgecnn.edge.errors import ArtifactError, ConfigError, because, field
+from edgecnn.edge.errors import ArtifactError, ConfigError, because, field, parsing
 from edgecnn.edge.files import open_file
 from edgecnn.edge.manifest import Background, Fit
 from edgecnn.edge.model.preprocess import Images
@@ -292,12 +292,9 @@ def file_digest(path: Path, start: int = 0) -> bytes:
     Raises:
         ArtifactError: If it can't be read.
     """
-    try:
-        with open_file(path) as file:
-            file.seek(start)
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read {because(error, 'remove or replace it')}") from error
+    with parsing(f"{path} can't be read", "remove or replace it"), open_file(path) as file:
+        file.seek(start)
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[bytes]:
@@ -323,15 +320,11 @@ def unpack(blocks: Iterable[bytes], path: Path, size: int, packed: int) -> IO[by
         if size > free:
             raise ConfigError(f"{path} unpacks to {size:,} bytes, {folder} has room for {free:,}: set TMPDIR to one with more")
     with ExitStack() as stack:
-        try:
+        with parsing(f"{path} can't be unpacked into {folder}", "set TMPDIR to a folder with room", ConfigError):
             copy = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
             for block in blocks:
                 view = memoryview(block)
                 while view:
                     view = view[copy.write(view) :]
-        except OSError as error:
-            raise ConfigError(
-                f"{path} can't be unpacked into {folder} {because(error, 'set TMPDIR to a folder with room')}"
-            ) from error
         stack.pop_all()
     return copy

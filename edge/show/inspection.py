@@ -51,9 +51,9 @@ def _found(found: Inspection, width: int) -> list[str]:
             f"standard deviation {std}"
         )
     if found.ignored:
-        others = f"{len(found.ignored):,} other file{'' if len(found.ignored) == 1 else 's'} or folders"
+        names = ", ".join(map(short, found.ignored[:_EXAMPLES]))
         more = ", and others" if len(found.ignored) > _EXAMPLES else ""
-        lines.append(f"ignored  {others}: {', '.join(map(short, found.ignored[:_EXAMPLES]))}{more}")
+        lines.append(f"ignored  {counted(found.ignored, 'other file')} or folders: {names}{more}")
     broken = [shortened(f"{short(item.place.image)}: {item.reason}", width - 2) for item in found.broken]
     lines += _examples("Can't be read", broken)
     parts = several_parts(found.classes).removeprefix("both ")

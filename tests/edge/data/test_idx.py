@@ -73,12 +73,6 @@ def test_fewer_labels_than_images_are_refused(folder: Path) -> None:
         load_idx(folder, "test")
 
 
-def test_a_folder_without_room_to_unpack_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(folder / "absent"))
-    with pytest.raises(ConfigError, match="set TMPDIR"):
-        load_idx(folder, "test")
-
-
 def test_plain_files_and_dotted_names_load_the_same_images(folder: Path) -> None:
     images, labels = unpacked(folder / TEST_IMAGES), unpacked(folder / "t10k-labels-idx1-ubyte.gz")
     gzipped = load_idx(folder, "test")
@@ -93,11 +87,13 @@ def test_plain_files_and_dotted_names_load_the_same_images(folder: Path) -> None
     )
 
 
-def test_plain_files_are_read_where_they_lie(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_files_need_room_and_plain_ones_are_read_where_they_lie(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(folder / "absent"))
+    with pytest.raises(ConfigError, match="set TMPDIR"):
+        load_idx(folder, "test")
     for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (folder / name).write_bytes(unpacked(folder / f"{name}.gz"))
         (folder / f"{name}.gz").unlink()
-    monkeypatch.setenv("TMPDIR", str(folder / "absent"))
     assert len(load_idx(folder, "test").images(range(60))) == 60
 
 
