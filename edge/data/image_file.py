@@ -166,13 +166,11 @@ def background(images: Images) -> Background:
 def _by_rule(pixels: Images, size: tuple[int, int], rule: ImageRule | Preprocessing, name: str, polarity: Polarity) -> Images:
     fit, trained_on = rule.fit, rule.background
     border = polarity.background or background(pixels[np.newaxis])
-    if fit == "digit" and pixels.shape[2] == 1:
-        if pixels.shape[:2] == size and border == trained_on:
-            return pixels
-        if pixels.shape[:2] == size and {border, trained_on} == {"dark", "light"}:
-            return 255 - pixels
+    is_reverse = {border, trained_on} == {"dark", "light"}
+    is_fitted = pixels.shape[:2] == size and (is_reverse or border == trained_on)
+    if fit == "digit" and pixels.shape[2] == 1 and not is_fitted:
         return fit_digit(pixels[..., 0], *size, polarity, name)[..., np.newaxis]
-    if {border, trained_on} == {"dark", "light"}:
+    if is_reverse:
         pixels = 255 - pixels
     elif border == "any" != trained_on:
         polarity.on_doubt(

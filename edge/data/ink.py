@@ -48,9 +48,7 @@ def contrast(grey: Grey, window: int, dark: bool) -> Grey:
 
 
 def _closed(grey: Grey, window: int) -> Grey:
-    height, width = grey.shape
-    padded = np.zeros((height + 2 * window - 2, width + 2 * window - 2), np.uint8)
-    padded[window - 1 : window - 1 + height, window - 1 : window - 1 + width] = grey
+    padded = np.pad(grey, window - 1)
     for extreme in (np.maximum, np.minimum):
         for axis in (0, 1):
             padded = _slid(padded, window, axis, extreme)

@@ -124,14 +124,13 @@ def test_a_file_that_is_broken_gone_or_shorter_is_named(tmp_path: Path) -> None:
 def test_rows_are_read_to_the_end_when_the_system_gives_them_piece_by_piece(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("os.preadv", lambda file, views, place: give(file, views[0], place, os.pread))
+    def give(file: int, views: list[memoryview], place: int) -> int:
+        data = os.pread(file, min(len(views[0]), 100), place)
+        views[0][: len(data)] = data
+        return len(data)
+
+    monkeypatch.setattr("os.preadv", give)
     np.testing.assert_array_equal(in_rows(tmp_path).images(range(30)), PIXELS)
-
-
-def give(file: int, view: memoryview, place: int, read: Callable[[int, int, int], bytes]) -> int:
-    data = read(file, min(len(view), 100), place)
-    view[: len(data)] = data
-    return len(data)
 
 
 def test_the_file_is_closed_with_its_split(tmp_path: Path) -> None:
