@@ -291,12 +291,13 @@ def find(data: str | Path | None) -> Found:
     if isinstance(data, str) and data in REGISTERED:
         return Found(KERAS, data, Path())
     path = Path(data)
-    if path.is_dir():
+    if path.is_dir() and data != "":  # As of a variable that is not set: it would be the current folder.
         return Found(IDX if is_idx_folder(path) else IMAGES, path.resolve().name, path)
     if path.is_file() and path.suffix in (".npz", BUNDLE_SUFFIX):  # A bundle holds the test part of an .npz.
         return Found(NPZ, path.stem, path)
     raise ConfigError(
-        f"{data} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with {field('data')}"
+        f"{data or 'an empty text'} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with "
+        f"{field('data')}"
     )
 
 

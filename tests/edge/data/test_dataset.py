@@ -78,7 +78,7 @@ def test_parts_of_two_shapes_are_refused(npz: Path) -> None:
         load_dataset(npz)
 
 
-@pytest.mark.parametrize("data", ["nowhere", "notes.txt", "./mnist", "MNIST", "cifar1000"])
+@pytest.mark.parametrize("data", ["nowhere", "notes.txt", "./mnist", "MNIST", "cifar1000", ""])
 def test_what_is_no_data_is_refused_with_what_is(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").touch()
