@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgecnn.edge.data.dataset import load_dataset
 from tests.edge.data.drawn.image_folders import write
 
 
@@ -12,6 +14,20 @@ from tests.edge.data.drawn.image_folders import write
 def folder(idx_folder: Path, tmp_path: Path) -> Path:
     """A copy of `idx_folder`, to be changed."""
     return Path(shutil.copytree(idx_folder, tmp_path / "bars"))
+
+
+@pytest.fixture
+def npz(idx_folder: Path, tmp_path: Path) -> Path:
+    """The images of `idx_folder` as arrays, to be changed."""
+    dataset = load_dataset(idx_folder)
+    np.savez(
+        tmp_path / "bars.npz",
+        x_train=dataset.train.images(range(240)),
+        y_train=dataset.train.labels,
+        x_test=dataset.test.images(range(60)),
+        y_test=dataset.test.labels,
+    )
+    return tmp_path / "bars.npz"
 
 
 @pytest.fixture

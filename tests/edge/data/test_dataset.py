@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import struct
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +22,6 @@ from tests.edge.data.drawn.image_folders import write
 
 
 @pytest.fixture
-def npz(idx_folder: Path, tmp_path: Path) -> Path:
-    dataset = load_dataset(idx_folder)
-    np.savez(
-        tmp_path / "bars.npz",
-        x_train=dataset.train.images(range(240)),
-        y_train=dataset.train.labels,
-        x_test=dataset.test.images(range(60)),
-        y_test=dataset.test.labels,
-    )
-    return tmp_path / "bars.npz"
-
-
-@pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of 3 classes of 5 colour images of two sizes, to be split."""
     for name in ("cat", "dog", "elk"):
@@ -45,13 +33,9 @@ def pictures(tmp_path: Path) -> Path:
 SIZE = FolderOptions(size=(8, 8))
 
 
-def relabel(folder: Path, name: str, last: bytes) -> None:
-    path = folder / f"{name}-labels-idx1-ubyte.gz"
-    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1] + last))
-
-
 def test_a_test_label_that_training_never_saw_is_refused(folder: Path) -> None:
-    relabel(folder, "t10k", b"\x07")
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1] + b"\x07"))
     with pytest.raises(ArtifactError, match=r"class 7, .*labels to 2"):
         load_dataset(folder)
 
@@ -105,12 +89,10 @@ def test_a_name_is_a_path_only_if_it_is_written_as_one(folder: Path, monkeypatch
         (FolderOptions(split_seed=0), "split_seed"),
     ],
 )
-@pytest.mark.parametrize("kind", ["mnist", "idx", "npz", "cifar10"])
 def test_an_option_for_image_files_is_refused_for_arrays(
-    kind: str, options: FolderOptions, name: str, idx_folder: Path, npz: Path
+    options: FolderOptions, name: str, idx_folder: Path, npz: Path
 ) -> None:
-    data = {"idx": str(idx_folder), "npz": str(npz)}.get(kind, kind)
-    for load in (load_dataset, load_test):
+    for load, data in product((load_dataset, load_test), ("mnist", str(idx_folder), str(npz), "cifar10")):
         with pytest.raises(ConfigError, match=f"{name} applies only to .*omit"):
             load(data, options)
 
