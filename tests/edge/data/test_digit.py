@@ -316,22 +316,19 @@ def test_what_no_pen_wrote_is_not_read(seed: int, kinds: Kinds, mnist: bool) -> 
     assert likeness(read_image(taken.jpeg, (28, 28, 1), DIGIT), clean) > 0.85
 
 
-def plain(
-    digit: str, size: tuple[int, int], place: tuple[float, float], height: int, ink: int = 30, paper: int = 225
-) -> Image.Image:
-    """A digit on paper; its place is the middle, as shares of the picture."""
-    picture = Image.new("L", size, paper)
-    middle = (place[0] * size[0], place[1] * size[1])
-    ImageDraw.Draw(picture).text(middle, digit, ink, ImageFont.load_default(height), "mm", stroke_width=height // 40)
+def plain(digit: str, height: int, x: int = 300, ink: int = 30) -> Image.Image:
+    """A digit on paper, its middle at this place."""
+    picture = Image.new("L", (600, 600), 225)
+    ImageDraw.Draw(picture).text((x, 300), digit, ink, ImageFont.load_default(height), "mm", stroke_width=height // 40)
     return picture
 
 
-def cut_off(digit: str, margin: float) -> Image.Image:
-    """A digit on paper with this share of its height between it and its left border."""
-    whole = plain(digit, (600, 600), (0.5, 0.5), 300)
+def cut_off() -> Image.Image:
+    """A digit on paper with a hundredth of the picture's height between it and its left border."""
+    whole = plain("5", 300)
     box = whole.point(lambda level: 255 * (level < 128)).getbbox()
     assert box
-    return whole.crop((box[0] - round(margin * whole.height), 0, *whole.size))
+    return whole.crop((box[0] - 6, 0, *whole.size))
 
 
 def cut_through() -> Image.Image:
@@ -353,13 +350,13 @@ def in_pieces() -> Image.Image:
 @pytest.mark.parametrize(
     ("picture", "doubt"),
     [
-        (plain("3", (600, 600), (0.5, 0.5), 60), "small digit: go nearer"),
-        (plain("3", (600, 600), (0.5, 0.5), 300, ink=205), "faint digit: use a darker pen"),
-        (plain("5", (600, 600), (0.02, 0.5), 300), "touches its border: take a picture of the whole digit"),
-        (cut_off("5", 0.01), "touches its border: take a picture of the whole digit"),
+        (plain("3", 60), "small digit: go nearer"),
+        (plain("3", 300, ink=205), "faint digit: use a darker pen"),
+        (plain("5", 300, x=12), "touches its border: take a picture of the whole digit"),
+        (cut_off(), "touches its border: take a picture of the whole digit"),
         (in_pieces(), "touches its border: take a picture of the whole digit"),
         (cut_through(), "touches its border: take a picture of the whole digit"),
-        (plain("4  7", (600, 600), (0.5, 0.5), 200), "crop it to one digit"),
+        (plain("4  7", 200), "crop it to one digit"),
     ],
     ids=["small", "faint", "border", "almost at the border", "in pieces", "goes on to the border", "several"],
 )
@@ -369,7 +366,7 @@ def test_what_may_be_misread_is_doubted_with_what_to_do(picture: Image.Image, do
 
 
 def test_specks_and_ruled_lines_are_no_ink(tmp_path: Path) -> None:
-    page = plain("2", (600, 600), (0.4, 0.5), 260)
+    page = plain("2", 260, x=240)
     clean, _ = read(page, tmp_path)
     draw = ImageDraw.Draw(page)
     for y in range(40, 600, 60):
