@@ -45,6 +45,7 @@ _SCALES = {
     "MatMulIntegerToFloat": (2, 3, 4, 5),
     "DynamicQuantizeMatMul": (2, 3),
     "MatMulNBits": (2, 3, 4),
+    "DynamicQuantizeLSTM": (8, 9, 10, 11),
 }
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 # Positions where other operators have floats that are settings and not weights.
@@ -252,7 +253,9 @@ class _Reader:
             return False
         if "float" in self._dtypes[source]:
             return place not in _SETTINGS.get(node.op_type, ())
-        return name in self._dequantized
+        # Bytes of several dimensions are no zero points but weights, as the table of a Gather whose output is dequantized.
+        of_bytes = self._dtypes[source].removeprefix("u") in ("int4", "int8") and len(self._shapes[source] or ()) > 1
+        return of_bytes or name in self._dequantized
 
     def _macs(self, node: Any) -> int | None:
         """Return the multiply-accumulates, by the shapes in onnx's Operators.md and ONNX Runtime's ContribOperators.md."""

@@ -188,6 +188,34 @@ def test_weights_of_four_bits_are_counted_although_two_share_a_byte(tmp_path: Pa
     assert (found.parameters, found.macs, found.weight_bytes, found.not_counted) == (96, 96, 48, ())
 
 
+@pytest.mark.parametrize(
+    ("text", "constants"),
+    [
+        (
+            "(int64[n, 5] x) => (float[n, 5, 24] y) {t = Gather (w, x) y = DequantizeLinear (t, s, z)}",
+            {"w": np.ones((10, 24), np.int8), "s": np.float32(0.1), "z": np.int8(1)},
+        ),
+        (
+            "(float[7, n, 4] x) => (float[7, 1, n, 6] y) {y = com.microsoft.DynamicQuantizeLSTM <hidden_size=6> "
+            '(x, w, r, "", "", "", "", "", s, z, s, z)}',
+            {
+                "w": np.ones((1, 4, 24), np.int8),
+                "r": np.ones((1, 6, 24), np.int8),
+                "s": np.ones(1, np.float32),
+                "z": np.ones(1, np.int8),
+            },
+        ),
+    ],
+    ids=["embedding", "LSTM"],
+)
+def test_the_bytes_of_a_table_or_a_cell_are_weights_and_its_scale_is_none(
+    text: str, constants: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(text, domains=("com.microsoft",), **constants))
+    found = summarized(tmp_path / "a.onnx")
+    assert (found.parameters, found.weight_bytes) == (240, 240)
+
+
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_the_length_of_a_waveform_is_no_batch(model_format: str, tmp_path: Path) -> None:
     path = tmp_path / f"wave.{model_format}"
