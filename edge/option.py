@@ -229,6 +229,8 @@ def check_value(name: str, annotation: Any, option: Option, value: Any) -> None:
         if whole and not isinstance(item, Integral):
             accepted = option.range_text()
             raise ConfigError(f"{field(name)} must be a whole number{f', {accepted}' if accepted else ''}, got {text}")
+        if kind is bool and item not in (True, False):  # Else "no" would be true.
+            raise ConfigError(f"{field(name)} must be True or False, got {item}")
         if not option.accepts(item):
             raise ConfigError(f"{field(name)} must be {option.range_text()}, got {text}")
 

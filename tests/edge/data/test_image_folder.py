@@ -263,6 +263,9 @@ def test_the_rule_for_digits_is_not_for_colour(classes: Path) -> None:
     ("options", "message"),
     [
         ({"size": (0, 5)}, "size must be at least 1, got 0"),
+        ({"size": 96}, "size must be a height and a width, got 96"),
+        ({"size": (96, 96, 3)}, "size must be a height and a width, got 96x96x3"),
+        ({"keep_together": "no"}, "keep_together must be True or False, got no"),
         ({"channels": 4}, "channels must be 1 or 3, got 4"),
         ({"fit": "pad"}, "fit must be digit, letterbox, crop or stretch, got pad"),
         ({"test_share": 0}, "test_share must be above 0 and at most 1, got 0"),
@@ -283,6 +286,9 @@ def test_a_labels_file_gives_the_order_and_may_name_more(parts: Path) -> None:
     assert own.splits["test"].labels.tolist() == [3, 3, 2, 2, 0, 0]
     (parts / "names").write_text("cat\ndog\nAnt\n")
     assert load_image_folder(parts, FolderOptions(labels=parts / "names"), None).class_names == ("cat", "dog", "Ant")
+    spelled = FolderOptions(labels=cast(Any, str(parts / "absent")))  # As Python's users give paths.
+    with pytest.raises(ArtifactError, match="absent does not exist"):
+        load_image_folder(parts, spelled, None)
 
 
 @pytest.mark.parametrize(
