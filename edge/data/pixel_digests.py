@@ -79,7 +79,7 @@ def learnt_images(train: Split, test: Split) -> tuple[int, ...]:
         sizes = {one.size for one in learnt} & {one.size for one in tested}
         known = {one.digest() for one in learnt if one.size in sizes}
         copies = {place for place, one in enumerate(tested) if one.size in sizes and one.digest() in known}
-        return tuple(sorted(copies | _saved_again(train, test)))
+        return tuple(sorted(copies | _saved_again(learnt, tested)))
     if isinstance(train, FileSplit):
         return ()
     known = {digest for images in chunks(train) for digest in pixel_digests(images)}
@@ -91,12 +91,14 @@ class _Encoded(NamedTuple):
 
     Attributes:
         path: The file.
+        is_jpeg: Whether it begins as a JPEG does, whatever its name ends with.
         tables: What of a JPEG's head belongs to the picture.
         start: Where the rest begins.
         size: Number of bytes of both.
     """
 
     path: Path
+    is_jpeg: bool
     tables: bytes
     start: int
     size: int
@@ -115,48 +117,45 @@ def _encoded(path: Path) -> _Encoded:
     tables, start = b"", 0
     with parsing(f"{path} can't be read", "remove or replace it"), open_file(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if _is_jpeg(path.name) and stream.read(2) == b"\xff\xd8":
+        is_jpeg = stream.read(2) == b"\xff\xd8"
+        if is_jpeg:
             while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _START_OF_SCAN:
                 said = stream.read(max(int.from_bytes(head[2:], "big") - 2, 0))
                 tables += b"" if head[1] in _METADATA else head + said
             start = stream.tell() - 4 if head[:2] == bytes((0xFF, _START_OF_SCAN)) else 0
     tables = tables if start else b""
-    return _Encoded(path, tables, start, len(tables) + size - start)
+    return _Encoded(path, is_jpeg, tables, start, len(tables) + size - start)
 
 
-def _saved_again(train: FileSplit, test: FileSplit) -> set[int]:
+def _saved_again(learnt: Sequence[_Encoded], tested: Sequence[_Encoded]) -> set[int]:
     """Return the places of the test images with the pixels of a training image in a file of another format or compression."""
-    if all(map(_is_jpeg, (*train.names, *test.names))):
+    if all(one.is_jpeg for one in (*learnt, *tested)):
         return set()
-    learnt, tested = _kinds(train), _kinds(test)
-    known = {*_digests(train, learnt, tested).values()}
-    return {place for place, key in _digests(test, tested, learnt).items() if key in known}
+    first, second = _kinds(learnt), _kinds(tested)
+    known = {*_digests(learnt, first, second).values()}
+    return {place for place, key in _digests(tested, second, first).items() if key in known}
 
 
-def _digests(split: FileSplit, own: dict[int, Kind], others: dict[int, Kind]) -> dict[int, tuple[Size, bytes]]:
+def _digests(images: Sequence[_Encoded], own: dict[int, Kind], others: dict[int, Kind]) -> dict[int, tuple[Size, bytes]]:
     """Return size and digest of the pixels, in full size, of the images that may be among the others; by their places."""
     sizes, lossless = {size for size, _ in others.values()}, {size for size, is_jpeg in others.values() if not is_jpeg}
     found = {}
     for place, (size, is_jpeg) in own.items():
         if size in (lossless if is_jpeg else sizes):
             with suppress(ArtifactError):  # What reads a broken file says so.
-                pixels, _ = read_pixels(split.folder / split.names[place], "")
+                pixels, _ = read_pixels(images[place].path, "")
                 found[place] = size, pixel_digests(pixels[np.newaxis])[0]
     return found
 
 
-def _kinds(split: FileSplit) -> dict[int, Kind]:
+def _kinds(images: Sequence[_Encoded]) -> dict[int, Kind]:
     """Return the size of each picture that can be read, and whether it is a JPEG, by its place."""
     found = {}
-    for place, name in enumerate(split.names):
+    for place, one in enumerate(images):
         with suppress(ArtifactError):
-            height, width, _ = image_header(split.folder / name, "")
-            found[place] = (height, width), _is_jpeg(name)
+            height, width, _ = image_header(one.path, "")
+            found[place] = (height, width), one.is_jpeg
     return found
-
-
-def _is_jpeg(name: str) -> bool:
-    return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
 def learnt_note(record: DatasetRecord, images: int) -> list[str]:

@@ -116,6 +116,15 @@ def test_a_jpeg_that_lost_or_got_metadata_is_a_copy_and_a_broken_one_is_none(tmp
         assert learnt_images(parts["a"], parts["b"]) == ()
 
 
+def test_what_a_file_holds_counts_and_not_how_its_name_ends(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8))
+    for part, level in (("a", 0), ("b", 9)):
+        (tmp_path / part).mkdir()
+        picture.save(tmp_path / part / "0.jpg", "PNG", compress_level=level)
+    one, other = (FileSplit(tmp_path / part, ("0.jpg",), np.zeros(1, int), (8, 8, 3), "stretch") for part in "ab")
+    assert learnt_images(one, other) == (0,)
+
+
 def test_how_many_test_images_were_learnt_is_said() -> None:
     record = DatasetRecord("pets", "/data/pets", "", "hash")
     assert learnt_note(record, 10) == []
