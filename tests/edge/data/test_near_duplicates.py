@@ -115,18 +115,18 @@ def bursts(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
+def moments(split: Split | None) -> set[str]:
+    """The photos of which a part has versions."""
+    assert isinstance(split, FileSplit)
+    return {f"{Path(name).parent.name}{Path(name).stem[-1]}" for name in split.names}
+
+
 def test_a_split_keeps_near_duplicates_on_one_side_and_is_found_again_from_its_record(bursts: Path) -> None:
     size = FolderOptions(size=(24, 32))
     plain, dataset = (load_dataset(bursts, FolderOptions(size=(24, 32), keep_together=wanted)) for wanted in (False, None))
-    sides = []
-    for of in (plain, dataset):
-        train, test = of.train, of.test
-        assert isinstance(train, FileSplit)
-        assert isinstance(test, FileSplit)
-        assert len(train.names) + len(test.names) == 48
-        kinds = [{f"{name[:3]}{name[-5]}" for name in split.names} for split in (train, test)]
-        sides.append(kinds[0] & kinds[1])
-    assert sides[0] != set() == sides[1]
+    assert [len(of.train.labels) + len(of.test.labels) for of in (plain, dataset)] == [48, 48]
+    assert moments(plain.train) & moments(plain.test)
+    assert not moments(dataset.train) & moments(dataset.test)
     assert np.bincount(dataset.test.labels).tolist() == [4, 4]
     assert load_test(bursts, size).sha256 == dataset.test.sha256
     assert plain.record().test_list == ()
@@ -138,12 +138,6 @@ def test_a_split_keeps_near_duplicates_on_one_side_and_is_found_again_from_its_r
     save(photo(1), elsewhere / "cat" / "1.png")
     _, options = recorded_source(record, elsewhere)  # Drawn alike: there are no such files.
     assert (options.test_list, options.test_share) == (None, 0.2)
-
-
-def moments(split: Split | None) -> set[str]:
-    """The photos of which a part has versions."""
-    assert isinstance(split, FileSplit)
-    return {f"{Path(name).parent.name}{Path(name).stem[-1]}" for name in split.names}
 
 
 def in_parts(bursts: Path, folder: Path) -> Path:
