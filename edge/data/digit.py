@@ -209,8 +209,6 @@ def _digits(levels: Grey, dark: bool, ink: Grey, faintest: int) -> Iterator[_Dig
     most = 255 - int(np.searchsorted(counts, max(1, ink.size // 1000)))
     for threshold in sorted({max(faintest, int(most * level)) for level in _LEVELS}):
         parts = connected_parts(ink >= threshold)
-        if len(parts.area) == 0:
-            continue
         written = parts.labels < len(parts.area)
         mass = np.bincount(parts.labels[written], ink[written], len(parts.area))
         extent = _extents(parts)

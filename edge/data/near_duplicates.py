@@ -264,13 +264,9 @@ def _are_near(one: NDArray[np.uint8], other: NDArray[np.uint8], window: Places, 
     others = np.where(mirrored[:, np.newaxis, np.newaxis] == 1, other[:, :, ::-1], other).astype(np.float32)
     taken = np.array([(scale, x, scale, y) for scale, x, y in _WINDOWS], np.float32)[window]
     near = np.zeros(len(one), bool)
-    if not len(one):
-        return near
     coarse = (images.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4)) for images in (ones, others))
     taken, aligned, shown, small = _aligned(next(coarse), next(coarse), taken, steps=4)
     left = np.flatnonzero(_correlation(aligned, small, shown) >= _ALIKE_COARSELY)
-    if not len(left):
-        return near
     _, aligned, shown, large = _aligned(ones[left], others[left], taken[left], steps=3)
     details = _correlation(_detail(aligned), _detail(large), shown)
     alike = (_correlation(aligned, large, shown) >= _ALIKE) & (details >= _ALIKE_IN_DETAIL)

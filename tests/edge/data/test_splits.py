@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,6 @@ def test_no_room_to_unpack_is_said_with_the_folder_and_the_variable(monkeypatch:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with pytest.raises(ConfigError, match="No space left"):
         unpack(full(), Path("images.gz"), 3, 3)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2))
+    with pytest.raises(ConfigError, match=rf"images\.gz unpacks to 3 bytes, {tmp_path} has room for 2: set TMPDIR"):
+        unpack([b"abc"], Path("images.gz"), 3, 3)
