@@ -181,7 +181,7 @@ def _whole(digit: _Digit, levels: Grey) -> _Digit:
     weakest = max(digit.faintest, int(_WEAKER * digit.strength))
     parts = connected_parts(digit.ink >= weakest)
     place = int(parts.labels[digit.parts.labels == digit.place].min())
-    if place == len(parts.area) or not _at_borders(parts, levels)[0][place]:
+    if not _at_borders(parts, levels)[0][place]:
         return digit
     thicker, longer = (of(parts)[place] / of(digit.parts)[digit.place] for of in (_thickness, _extents))
     if parts.area[place] < digit.parts.area[digit.place] or thicker > _THICKER or longer > _LONGER:
