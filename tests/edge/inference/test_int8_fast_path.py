@@ -98,7 +98,7 @@ def test_predict_of_one_image_says_what_predict_of_many_says(exported: Path, mon
     classifier = Classifier.load(exported / "int8.tflite")
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 1), np.uint8)
     many = classifier.predict(images)
-    monkeypatch.setattr(Classifier, "probabilities", None)  # Only the general way calls this.
+    monkeypatch.setattr(Classifier, "outputs", None)  # Only the general way calls this.
     for place, image in enumerate(images):
         for one in (classifier.predict(image), classifier.predict(image[np.newaxis])):
             assert one.labels == (many.labels[place],)
