@@ -28,10 +28,7 @@ _TO_NODES: dict[str, dict[int, str]] = {
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _KEY, _VALUE = 1, 2
 _DATA_TYPE, _UINT8 = 2, 2
-_OP_TYPE = 4
-_RANDOM = frozenset(
-    (b"Bernoulli", b"Multinomial", b"RandomNormal", b"RandomNormalLike", b"RandomUniform", b"RandomUniformLike")
-)
+_RANDOM = frozenset(b"Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split())
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 # Bits of a field's number and wire type. C++ drops the bits above, so a longer key would be read as another field.
 _MOST_KEY = 2**32 - 1
@@ -104,7 +101,7 @@ def _operators(data: bytes) -> set[bytes]:
     return {
         bytes(value)
         for kind, number, value in _walk(data, _TO_NODES)
-        if kind == "Node" and number == _OP_TYPE and isinstance(value, memoryview)
+        if kind == "Node" and number == _NODE_OP_TYPE and isinstance(value, memoryview)
     }
 
 
@@ -171,8 +168,7 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_OP_TYPE = 1, 2, 4
 _VALUE_NAME = 1
 
 # They change the form of numbers, not what they are.
-_PASSING_TEXT = "Cast DequantizeLinear Flatten Identity QuantizeLinear Reshape Squeeze Transpose Unsqueeze"
-_PASSING = frozenset(_PASSING_TEXT.encode().split())
+_PASSING = frozenset(b"Cast DequantizeLinear Flatten Identity QuantizeLinear Reshape Squeeze Transpose Unsqueeze".split())
 
 
 # Each release of ONNX Runtime, its highest opset of ai.onnx and its highest IR version. Sources: the table "ONNX opset
@@ -266,14 +262,11 @@ def read_needs(data: bytes) -> OnnxNeeds:
                 raise ValueError("an opset is not a domain and a number")
             opsets[bytes(domain).decode() or ONNX_DOMAIN] = version
         elif number == _MODEL_GRAPH and not isinstance(value, int):
-            int8 = any(_quantizes(node) for place, node in fields(value) if place == _GRAPH_NODE)
+            nodes = (node for place, node in fields(value) if place == _GRAPH_NODE)
+            int8 = any(b"QuantizeLinear" in _texts(node, _NODE_OP_TYPE) for node in nodes)
     if ir_version is None or not opsets:
         raise ValueError("no IR version or no opset")
     return OnnxNeeds(ir_version, opsets, int8)
-
-
-def _quantizes(node: int | memoryview) -> bool:
-    return b"QuantizeLinear" in _texts(node, _NODE_OP_TYPE)
 
 
 def last_operator(data: bytes, model: object) -> str | None:

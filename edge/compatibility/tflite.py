@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from edgecnn.edge.compatibility.requirements import release_key
-from edgecnn.edge.compatibility.tflite_graph import Table, operator_name, root
+from edgecnn.edge.compatibility.tflite_graph import Table, graphs_of, operator_name, root
 
 FLOAT32, FLOAT16, INT16, INT8, INT4 = 0, 1, 7, 9, 17  # TensorType of schema.fbs.
 DENSE_BY_CHANNEL = "FULLY_CONNECTED per channel"
@@ -268,10 +268,10 @@ def highest(package: str, release: str, operator: str) -> int:
 # Positions of the fields in the tables of schema.fbs.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 1, 2, 4, 6
 _CODE_VERSION = 2
-_SUBGRAPH_TENSORS, _SUBGRAPH_OPERATORS = 0, 3
+_SUBGRAPH_TENSORS = 0
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_QUANTIZATION = 0, 1, 3, 4
 _QUANTIZATION_SCALE = 2
-_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
+_OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 1, 2
 _ABSENT = 2**32 - 1  # Index of an omitted input or output.
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
@@ -340,17 +340,16 @@ def read_needs(data: bytes) -> TfliteNeeds:
     if data[4:8] != b"TFL3":
         raise ValueError("no TFL3 mark")
     model = root(data)
-    codes = [(operator_name(code), code.i32(_CODE_VERSION, 1)) for code in model.tables(_MODEL_OPERATOR_CODES)]
     operators: dict[str, int] = {}
-    for name, version in codes:
-        operators[name] = max(version, operators.get(name, 0))
+    for code in model.tables(_MODEL_OPERATOR_CODES):
+        name = operator_name(code)
+        operators[name] = max(code.i32(_CODE_VERSION, 1), operators.get(name, 0))
     if not operators:
         raise ValueError("no operators")
     kinds, unknown = set(), set()
-    for graph in model.tables(_MODEL_SUBGRAPHS):
+    for graph, used in graphs_of(model):
         tensors = [_tensor(table) for table in graph.tables(_SUBGRAPH_TENSORS)]
-        for operator in graph.tables(_SUBGRAPH_OPERATORS):
-            name, _ = codes[operator.u32(_OPERATOR_CODE, 0)]
+        for name, operator in used:
             inputs, outputs = (
                 [None if index == _ABSENT else tensors[index] for index in operator.u32s(place)]
                 for place in (_OPERATOR_INPUTS, _OPERATOR_OUTPUTS)

@@ -83,15 +83,18 @@ class Table(NamedTuple):
         self.budget.spend(count)
         return start + 4, count
 
-    def u32s(self, number: int) -> list[int]:
-        """Return a vector of 32-bit numbers, read as unsigned."""
+    def numbers(self, number: int, kind: str) -> tuple[Any, ...]:
+        """Return a vector of numbers, whose type `kind` is a letter of `struct`."""
         start, count = self.vector(number)
-        return list(struct.unpack_from(f"<{count}I", self.buffer, start))
+        return struct.unpack_from(f"<{count}{kind}", self.buffer, start)
+
+    def u32s(self, number: int) -> tuple[int, ...]:
+        """Return a vector of 32-bit numbers, read as unsigned."""
+        return self.numbers(number, "I")
 
     def floats(self, number: int) -> tuple[float, ...]:
         """Return a vector of float32 numbers."""
-        start, count = self.vector(number)
-        return struct.unpack_from(f"<{count}f", self.buffer, start)
+        return self.numbers(number, "f")
 
     def tables(self, number: int) -> list["Table"]:
         """Return a vector of tables."""
@@ -221,17 +224,22 @@ def operator_name(code: Table) -> str:
     return OPERATORS[number] if 0 <= number < len(OPERATORS) else f"operator {number}"
 
 
+def graphs_of(model: Table) -> list[tuple[Table, list[tuple[str, Table]]]]:
+    """Return a file's graphs, each with its operators in the order in which they run: names and tables."""
+    names = [operator_name(code) for code in model.tables(_MODEL_OPERATOR_CODES)]
+    return [
+        (graph, [(names[table.u32(_OPERATOR_CODE, 0)], table) for table in graph.tables(_SUBGRAPH_OPERATORS)])
+        for graph in model.tables(_MODEL_SUBGRAPHS)
+    ]
+
+
 def used_operators(data: bytes) -> tuple[str, ...]:
     """Return the names of the operators that a file's graphs use, each once, in their order.
 
     Raises:
         ValueError, IndexError, struct.error: If the bytes are not a TFLite file.
     """
-    model = root(data)
-    names = [operator_name(code) for code in model.tables(_MODEL_OPERATOR_CODES)]
-    graphs = model.tables(_MODEL_SUBGRAPHS)
-    used = (operator.u32(_OPERATOR_CODE, 0) for graph in graphs for operator in graph.tables(_SUBGRAPH_OPERATORS))
-    return tuple(dict.fromkeys(names[number] for number in used))
+    return tuple(dict.fromkeys(name for _, operators in graphs_of(root(data)) for name, _ in operators))
 
 
 # They change the form of numbers, not what they are.
@@ -263,37 +271,25 @@ def last_operator(data: bytes, model: object) -> str | None:
     See `edgecnn.edge.model.interface.require_stated_output`; `model` is not needed.
     """
     with suppress(ValueError, IndexError, struct.error):  # The runtime, which reads it too, says what is wrong with it.
-        names = [operator_name(code) for code in root(data).tables(_MODEL_OPERATOR_CODES)]
-        found = {_last(graph, names) for graph in root(data).tables(_MODEL_SUBGRAPHS)}
+        found = {_last(graph, operators) for graph, operators in graphs_of(root(data))}
         return found.pop() if len(found) == 1 else None
     return None
 
 
-def _last(graph: Table, names: list[str]) -> str | None:
-    operators = [
-        (names[table.u32(_OPERATOR_CODE, 0)], table.u32s(_OPERATOR_INPUTS), table.u32s(_OPERATOR_OUTPUTS))
-        for table in graph.tables(_SUBGRAPH_OPERATORS)
-    ]
+def _last(graph: Table, operators: list[tuple[str, Table]]) -> str | None:
     wanted = graph.u32s(_SUBGRAPH_OUTPUTS)[0]
-    for name, inputs, outputs in reversed(operators):  # They are in the order in which they run.
-        if wanted in outputs:
+    for name, table in reversed(operators):
+        if wanted in table.u32s(_OPERATOR_OUTPUTS):
             if name not in _PASSING:
                 return name
-            wanted = inputs[0]
+            wanted = table.u32s(_OPERATOR_INPUTS)[0]
     return None
 
 
 def _quantization(tensor: Table) -> Quantization | None:
     table = tensor.table(_TENSOR_QUANTIZATION)
-    if table is None:
+    scales = table.floats(_QUANTIZATION_SCALE) if table else ()
+    if not table or not scales:
         return None
-    scales = _numbers(table, _QUANTIZATION_SCALE, "f")
-    if not scales:
-        return None
-    zero_points = tuple(int(value) for value in _numbers(table, _QUANTIZATION_ZERO_POINT, "q"))
-    return Quantization(scales, zero_points, table.i32(_QUANTIZATION_AXIS, 0) if len(scales) > 1 else None)
-
-
-def _numbers(table: Table, place: int, kind: str) -> tuple[float, ...]:
-    start, count = table.vector(place)
-    return struct.unpack_from(f"<{count}{kind}", table.buffer, start)
+    axis = table.i32(_QUANTIZATION_AXIS, 0) if len(scales) > 1 else None
+    return Quantization(scales, table.numbers(_QUANTIZATION_ZERO_POINT, "q"), axis)

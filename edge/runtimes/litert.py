@@ -47,10 +47,10 @@ class InterpretedModel:
                 self._interpreter = library.Interpreter(model_content=data, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = why(error, 200)
-            raise ArtifactError(
-                f"{self.name} {self.version} can't load the TFLite model ({reason}): {_load_fix(reason)}"
-            ) from error
+            reason, fix = why(error, 200), "copy it again, or convert it again for this runtime"
+            if "custom op" in reason:
+                fix = "convert it without custom operators, whose code this runtime does not have"
+            raise ArtifactError(f"{self.name} {self.version} can't load the TFLite model ({reason}): {fix}") from error
         with parsing("the TFLite model's inputs and outputs can't be read", "copy it again"):
             chosen = self._ask(signature)
         self._resets = _resets(data, chosen, streaming)
@@ -100,12 +100,6 @@ class InterpretedModel:
 def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> InterpretedModel:
     """Open a model's bytes. See `edgecnn.edge.runtimes.base.OpenModel`."""
     return InterpretedModel("litert", data, threads, signature, streaming)
-
-
-def _load_fix(reason: str) -> str:
-    if "custom op" in reason:
-        return "convert it without custom operators, whose code this runtime does not have"
-    return "copy it again, or convert it again for this runtime"
 
 
 def _resets(data: bytes, signature: str | None, streaming: bool) -> bool:

@@ -125,12 +125,10 @@ class OnnxSession:
 
     def _buffers(self, batch: NDArray[Any], output: NDArray[Any]) -> _Buffers:
         """Return buffers for a batch and its output."""
-        binding, arrays = self._session.io_binding(), (np.empty_like(batch, order="C"), np.empty_like(output))
-        for bind, spec, array in zip(
-            (binding.bind_input, binding.bind_output), (self.input_spec, self.output_spec), arrays, strict=True
-        ):
+        binding, given, taken = self._session.io_binding(), np.empty_like(batch, order="C"), np.empty_like(output)
+        for bind, spec, array in ((binding.bind_input, self.input_spec, given), (binding.bind_output, self.output_spec, taken)):
             bind(spec.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return _Buffers(binding, *arrays)
+        return _Buffers(binding, given, taken)
 
 
 open_model = OnnxSession

@@ -7,15 +7,14 @@ ASSIGN_VARIABLE, and the variable tensors of any graph except the first, are res
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from edgecnn.edge.compatibility.tflite_graph import Table, operator_name, root
+from edgecnn.edge.compatibility.tflite_graph import Table, graphs_of, root
 from edgecnn.edge.errors import parsing
 
 # Positions of the fields in the tables of schema.fbs.
-_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 1, 2, 7
+_MODEL_SIGNATURES = 7
 _SIGNATURE_KEY, _SIGNATURE_SUBGRAPH = 2, 4
-_SUBGRAPH_TENSORS, _SUBGRAPH_OPERATORS = 0, 3
-_TENSOR_IS_VARIABLE = 5
-_OPERATOR_CODE, _OPERATOR_OPTIONS, _OPERATOR_OPTIONS_2 = 0, 4, 12
+_SUBGRAPH_TENSORS, _TENSOR_IS_VARIABLE = 0, 5
+_OPERATOR_OPTIONS, _OPERATOR_OPTIONS_2 = 4, 12
 # Operators that run other graphs: the position of their options, and of the graphs' numbers in these.
 _CALLERS = {
     "CALL": (_OPERATOR_OPTIONS, (0,)),
@@ -66,8 +65,7 @@ class _Graph(NamedTuple):
 
 
 def _read(model: Table, signature: str | None) -> TfliteState:
-    names = [operator_name(code) for code in model.tables(_MODEL_OPERATOR_CODES)]
-    graphs = [_graph(table, names) for table in model.tables(_MODEL_SUBGRAPHS)]
+    graphs = [_graph(table, operators) for table, operators in graphs_of(model)]
     entries = {entry.data(_SIGNATURE_KEY): entry.u32(_SIGNATURE_SUBGRAPH, 0) for entry in model.tables(_MODEL_SIGNATURES)}
     start = 0 if signature is None else entries[signature.encode()]
     run = _reached([start], graphs)
@@ -83,11 +81,9 @@ def _read(model: Table, signature: str | None) -> TfliteState:
     )
 
 
-def _graph(table: Table, names: list[str]) -> _Graph:
-    runs, initializers, found = set[int](), set[int](), set[str]()
-    for operator in table.tables(_SUBGRAPH_OPERATORS):
-        name = names[operator.u32(_OPERATOR_CODE, 0)]
-        found.add(name)
+def _graph(table: Table, operators: list[tuple[str, Table]]) -> _Graph:
+    runs, initializers = set[int](), set[int]()
+    for name, operator in operators:
         options, places = _CALLERS.get(name, (_OPERATOR_OPTIONS, ()))
         if places and (given := operator.table(options)) is not None:
             runs |= {given.u32(place, 0) for place in places}
@@ -96,7 +92,7 @@ def _graph(table: Table, names: list[str]) -> _Graph:
         elif name == _INITIALIZER and (given := operator.table(_OPERATOR_OPTIONS)) is not None:
             initializers.add(given.u32(0, 0))
     variables = any(tensor.i8(_TENSOR_IS_VARIABLE) for tensor in table.tables(_SUBGRAPH_TENSORS))
-    return _Graph(frozenset(found), variables, frozenset(runs), frozenset(initializers))
+    return _Graph(frozenset(name for name, _ in operators), variables, frozenset(runs), frozenset(initializers))
 
 
 def _reached(starts: Iterable[int], graphs: list[_Graph]) -> set[int]:
