@@ -95,10 +95,5 @@ class Threshold:
         strangers = all(0 <= one.accepted <= one.images >= one.plain >= 0 for one in self.strangers)
         ranges = 0 < self.max_error < 1 and 0 < self.confidence < 1
         window = self.most is None or self.least <= self.most
-        return (
-            counted
-            and strangers
-            and ranges
-            and window
-            and (self.score not in ("probability", "margin") or 0 <= self.least <= 1)
-        )
+        share = self.score not in ("probability", "margin") or 0 <= self.least <= 1
+        return counted and strangers and ranges and window and share

@@ -22,7 +22,6 @@ from tests.onnx_text import onnx_bytes
 
 KEPT = Path(__file__).parents[1] / "kept"
 
-Dense = Callable[..., NDArray[np.float32]]
 OnnxFile = Callable[..., Path]
 
 
@@ -64,18 +63,6 @@ def bundle(exported: Path, idx_folder: Path, tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("bundle") / "bars.zip"
     write_bundle(path, ModelFolder(exported), load_test(idx_folder), ("int8.tflite", "float32.onnx"), test_images=20)
     return path
-
-
-@pytest.fixture(scope="session")
-def dense() -> Dense:
-    """Return what every file computes before its softmax, of inputs (n, ...) in the file's own order of axes."""
-
-    def logits(inputs: NDArray[np.float32], columns: int = CLASSES, seed: int = 0) -> NDArray[np.float32]:
-        flat = inputs.reshape(len(inputs), -1)
-        result: NDArray[np.float32] = flat @ weights(flat.shape[1], columns, seed)
-        return result
-
-    return logits
 
 
 @pytest.fixture

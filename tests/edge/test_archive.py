@@ -38,6 +38,14 @@ def write(path: Path, members: Members, index: dict[str, Any] | None = None) -> 
     return path
 
 
+def with_index(bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Return a copy of a bundle with a changed index."""
+    members = read(bundle)
+    index = json.loads(members[INDEX_NAME])
+    change(index)
+    return write(tmp_path / "changed.zip", members, index)
+
+
 def refused(path: Path, kind: type[Exception] = ArtifactError) -> str:
     before = set(path.parent.iterdir())
     with pytest.raises(kind) as caught, ModelFolder(path):
@@ -158,10 +166,7 @@ def test_a_missing_member_is_refused_even_if_the_index_agrees(bundle: Path, tmp_
 def test_an_index_of_another_layout_is_refused(
     bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], part: str
 ) -> None:
-    members = read(bundle)
-    index = json.loads(members[INDEX_NAME])
-    change(index)
-    assert part in refused(write(tmp_path / "index.zip", members, index))
+    assert part in refused(with_index(bundle, tmp_path, change))
 
 
 def test_an_encrypted_member_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -241,18 +246,10 @@ def test_images_or_labels_other_than_the_manifests_are_refused_though_the_index_
     assert "test images than its manifest.json" in refused(path)
 
 
-def with_expected(bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Return a copy of a bundle with a changed index."""
-    members = read(bundle)
-    index = json.loads(members[INDEX_NAME])
-    change(index)
-    return write(tmp_path / "changed.zip", members, index)
-
-
 def test_a_bundle_of_an_earlier_release_without_the_answers_to_expect_is_read(bundle: Path, tmp_path: Path) -> None:
     with ModelFolder(bundle) as opened:
         assert [item.file for item in read_index(opened.folder).expected] == list(opened.names)
-    with ModelFolder(with_expected(bundle, tmp_path, lambda index: index.pop("expected"))) as opened:
+    with ModelFolder(with_index(bundle, tmp_path, lambda index: index.pop("expected"))) as opened:
         assert read_index(opened.folder).expected == ()
 
 
@@ -272,4 +269,4 @@ WRONG: dict[str, Callable[[dict[str, Any]], None]] = {
 def test_answers_to_expect_that_no_test_images_give_are_refused(
     bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    assert INDEX_NAME in refused(with_expected(bundle, tmp_path, change))
+    assert INDEX_NAME in refused(with_index(bundle, tmp_path, change))

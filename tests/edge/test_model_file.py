@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,6 @@ from edgecnn.edge.transaction import locked, replaced_together
 
 FILES = ["model.keras", "float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
 FILES += ["float32.onnx", "int8.onnx"]
-
-
-def flip_one_bit(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-def truncate(data: bytes) -> bytes:
-    return data[:-1]
 
 
 @pytest.mark.parametrize(
@@ -47,11 +37,13 @@ def test_what_stands_in_the_place_of_a_file_is_named(data: bytes, what: str, suf
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", [flip_one_bit, truncate])
-def test_an_altered_file_is_refused_by_its_hash_or_size(damage: Callable[[bytes], bytes], name: str, artifacts: Path) -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_altered_file_is_refused_by_its_hash_or_size(cut: bool, name: str, artifacts: Path) -> None:
     path = artifacts / name
-    before = path.stat().st_size
-    path.write_bytes(damage(path.read_bytes()))
+    data = bytearray(path.read_bytes())
+    before = len(data)
+    data[before // 2] ^= 1
+    path.write_bytes(path.read_bytes()[:-1] if cut else data)
     mend = "train$" if name == "model.keras" else "export .*model.keras$"
     message = (
         rf"{name} is not the file that manifest\.json lists \({path.stat().st_size} bytes with sha256 [0-9a-f]{{12}}, "

@@ -9,9 +9,10 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgecnn.edge.compatibility.onnx import OnnxNeeds
+from edgecnn.edge.compatibility.onnx import read_needs as onnx_needs
 from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.compatibility.tflite import DENSE_BY_CHANNEL, TfliteNeeds
+from edgecnn.edge.compatibility.tflite import read_needs as tflite_needs
 from edgecnn.edge.compatibility.tflite_graph import OPERATORS, from_object, to_object
 from edgecnn.edge.errors import ArtifactError
 from tests.onnx_text import onnx_bytes
@@ -43,18 +44,6 @@ def onnx_file(operators: tuple[str, ...] = ("Relu",), **options: Any) -> bytes:
     nodes = " ".join(f"x{place} = {kind} (x{place - 1})" for place, kind in enumerate(operators, 1))
     text = f"(float[1, 4] x0) => (float[1, 4] x{len(operators)}) {{{nodes}}}"
     return onnx_bytes(text, w=np.full(300, 0.5, np.float32), **options)  # Longer than one varint byte can express.
-
-
-def tflite_needs(data: bytes) -> TfliteNeeds:
-    needs = read_needs(data, "tflite")
-    assert isinstance(needs, TfliteNeeds)
-    return needs
-
-
-def onnx_needs(data: bytes) -> OnnxNeeds:
-    needs = read_needs(data, "onnx")
-    assert isinstance(needs, OnnxNeeds)
-    return needs
 
 
 def test_operators_have_the_schemas_names() -> None:

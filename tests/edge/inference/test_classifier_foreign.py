@@ -13,8 +13,8 @@ from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Output
 from edgecnn.edge.model.interface import SCHEMES, Interface
+from tests.dense import dense, softmax
 
-Dense = Callable[..., NDArray[np.float32]]
 OnnxFile = Callable[..., Path]
 Record = Callable[..., tuple[Classifier, Any]]
 
@@ -24,12 +24,6 @@ UNIT, TF = Interface(SCHEMES["unit"]), Interface(SCHEMES["tf"])
 @pytest.fixture
 def photos() -> NDArray[np.uint8]:
     return np.random.default_rng(5).integers(0, 256, (10, 8, 6, 3)).astype(np.uint8)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64))
-    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def in_order(images: NDArray[np.uint8], item: tuple[int, ...]) -> NDArray[np.float32]:
@@ -60,7 +54,7 @@ def in_order(images: NDArray[np.uint8], item: tuple[int, ...]) -> NDArray[np.flo
 )
 @pytest.mark.parametrize("count", [1, 10])
 def test_an_onnx_file_of_any_layout_gives_what_numpy_computes(
-    item: tuple[int, ...], batch: int | str | None, output: tuple[int | str, ...], count: int, onnx_file: OnnxFile, dense: Dense
+    item: tuple[int, ...], batch: int | str | None, output: tuple[int | str, ...], count: int, onnx_file: OnnxFile
 ) -> None:
     classifier = Classifier.load(onnx_file(item, batch, output), interface=UNIT)
     shape = (8, 6, 3 if 3 in item else 1)
@@ -75,7 +69,7 @@ def test_an_onnx_file_of_any_layout_gives_what_numpy_computes(
 @pytest.mark.parametrize(("name", "batch"), [("float32", 1), ("batch4", 4), ("nobatch", 0), ("free", None), ("grey", 1)])
 @pytest.mark.parametrize("count", [1, 10])
 def test_a_float_tflite_file_of_any_layout_gives_what_numpy_computes(
-    name: str, batch: int | None, count: int, foreign: Path, dense: Dense, photos: NDArray[np.uint8]
+    name: str, batch: int | None, count: int, foreign: Path, photos: NDArray[np.uint8]
 ) -> None:
     classifier = Classifier.load(foreign / f"{name}.tflite", interface=UNIT)
     assert classifier.batch == batch
@@ -86,7 +80,7 @@ def test_a_float_tflite_file_of_any_layout_gives_what_numpy_computes(
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "int16x8"])
 def test_a_quantized_tflite_file_is_given_and_read_by_its_scales(
-    recording: Record, name: str, foreign: Path, dense: Dense, photos: NDArray[np.uint8]
+    recording: Record, name: str, foreign: Path, photos: NDArray[np.uint8]
 ) -> None:
     classifier, runtime = recording(foreign / f"{name}.tflite", TF)
     probabilities = classifier.probabilities(photos)
@@ -117,33 +111,29 @@ def test_a_preprocessing_that_leaves_half_of_the_input_unused_is_doubted(foreign
 
 
 def test_an_onnx_file_of_uint8_takes_pixels_as_they_are_and_nothing_else(
-    onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]
+    onnx_file: OnnxFile, photos: NDArray[np.uint8]
 ) -> None:
     path = onnx_file((8, 6, 3), "n", ending="Identity", element="uint8")
     with pytest.raises(ArtifactError, match=r"foreign\.onnx: input image is uint8.*preprocess=raw$"):
         Classifier.load(path, interface=UNIT)
     classifier = Classifier.load(path, interface=Interface(SCHEMES["raw"], "logits"))
     assert classifier.inputs(photos).dtype == np.uint8
-    logits = dense(photos.astype(np.float32))
-    expected = softmax(logits - logits.max(axis=1, keepdims=True))
+    expected = softmax(dense(photos.astype(np.float32)))
     np.testing.assert_allclose(classifier.probabilities(photos), expected, rtol=0, atol=1e-4)
 
 
 def test_each_channel_has_its_mean_and_blue_comes_first_where_the_file_takes_it_so(
-    onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]
+    onnx_file: OnnxFile, photos: NDArray[np.uint8]
 ) -> None:
     classifier = Classifier.load(onnx_file((3, 8, 6), 1, (1, 4)), interface=Interface(SCHEMES["caffe"]))
     blue_first = np.stack([photos[..., 2] - 103.939, photos[..., 1] - 116.779, photos[..., 0] - 123.68], axis=1)
     np.testing.assert_allclose(classifier.inputs(photos), blue_first, rtol=0, atol=1e-4)
-    logits = dense(blue_first.astype(np.float32))
-    expected = softmax(logits - logits.max(axis=1, keepdims=True))
+    expected = softmax(dense(blue_first.astype(np.float32)))
     np.testing.assert_allclose(classifier.probabilities(photos), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("output", [("n", 1), ("n",)])
-def test_one_output_is_two_classes(
-    output: tuple[str | int, ...], onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]
-) -> None:
+def test_one_output_is_two_classes(output: tuple[str | int, ...], onnx_file: OnnxFile, photos: NDArray[np.uint8]) -> None:
     logits = dense(photos.astype(np.float32) / 255, 1)[:, 0]
     expected = 1 / (1 + np.exp(-logits.astype(np.float64)))
     kinds: tuple[tuple[str, Output], ...] = (("Sigmoid", "probabilities"), ("Identity", "logits"))
@@ -158,7 +148,7 @@ def test_one_output_is_two_classes(
         assert prediction.labels == tuple("dog" if probability > 0.5 else "cat" for probability in expected)
 
 
-def test_a_free_number_of_classes_must_be_named(onnx_file: OnnxFile, dense: Dense, photos: NDArray[np.uint8]) -> None:
+def test_a_free_number_of_classes_must_be_named(onnx_file: OnnxFile, photos: NDArray[np.uint8]) -> None:
     path = onnx_file((8, 6, 3), output=("n", "classes"))
     with pytest.raises(ArtifactError, match=r"foreign\.onnx .*how many classes.*labels$"):
         Classifier.load(path, interface=UNIT)
@@ -238,7 +228,7 @@ def test_large_images_go_in_few_at_a_time(recording: Record, onnx_file: OnnxFile
     assert [len(batch) for batch in runtime.batches] == [5, 5, 2, 1, 1]  # Two of them also run alone.
 
 
-def test_a_signature_is_the_one_that_is_named(foreign: Path, dense: Dense, photos: NDArray[np.uint8]) -> None:
+def test_a_signature_is_the_one_that_is_named(foreign: Path, photos: NDArray[np.uint8]) -> None:
     with pytest.raises(ConfigError, match=r"two\.tflite: .*signatures first, second: .*signature$"):
         Classifier.load(foreign / "two.tflite", interface=UNIT)
     for name, seed in (("first", 0), ("second", 1), ("first", 0)):

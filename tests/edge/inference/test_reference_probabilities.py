@@ -43,10 +43,6 @@ def put(folder: Path, data: bytes, right: int | None = None, images: int | None 
     replace(manifest, reference=record).save(folder)
 
 
-def with_nan(rows: Rows) -> Rows:
-    return np.where(np.arange(len(rows))[:, np.newaxis] == 7, np.float32(np.nan), rows)
-
-
 def with_header(old: bytes, new: bytes) -> Callable[[Rows], bytes]:
     def damage(rows: Rows) -> bytes:
         data = saved(rows)
@@ -61,7 +57,7 @@ DAMAGES: dict[str, Callable[[Rows], Any]] = {
     "columns rolled": lambda rows: np.roll(rows, 1, axis=1),
     "rows in another order": lambda rows: rows[::-1].copy(),
     "rows times 3": lambda rows: rows * np.float32(3),
-    "NaN": with_nan,
+    "NaN": lambda rows: np.where(np.arange(len(rows))[:, np.newaxis] == 7, np.float32(np.nan), rows),
     "infinite": lambda rows: np.where(rows > 0.9, np.float32(np.inf), rows),
     "negative": lambda rows: np.concatenate([rows[:, :1] + rows[:, 1:2] + 1, -np.ones_like(rows[:, :1]), rows[:, 2:]], axis=1),
     "all equal": np.zeros_like,

@@ -15,29 +15,27 @@ from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.int8_fast_path import SingleImage
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import accepts, scores
-from edgecnn.edge.model.threshold import Strangers, Threshold
+from edgecnn.edge.model.threshold import ScoreName, Strangers, Threshold
 from tests.edge.inference.thresholds import THRESHOLD, with_threshold
 
-NAMES = ["int8.tflite", "float32.tflite", "int8.onnx"]
 
-
-def halfway(folder: Path, name: str, test: Split) -> float:
-    """Return a probability that some of the test images' answers reach and others don't."""
-    surest = Classifier.load(folder / name).probabilities(test.images(range(60))).max(axis=1)
-    return float((surest.min() + surest.max()) / 2)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [(name, "probability") for name in ("int8.tflite", "float32.tflite", "int8.onnx")] + [("int8.tflite", "margin")],
+)
 def test_what_is_below_the_threshold_is_not_accepted_alone_or_among_others(
-    name: str, artifacts: Path, test_split: Split
+    name: str, score: ScoreName, artifacts: Path, test_split: Split
 ) -> None:
     images = test_split.images(range(60))
-    assert Classifier.load(artifacts / name).predict(images).accepted is None
-    least = halfway(artifacts, name, test_split)
-    classifier = Classifier.load(with_threshold(artifacts, least) / name)
+    plain = Classifier.load(artifacts / name).predict(images)
+    assert plain.accepted is None
+    found_scores = scores(score, plain.probabilities, None)
+    least = float((found_scores.min() + found_scores.max()) / 2)
+    classifier = Classifier.load(with_threshold(artifacts, least, score) / name)
+    assert isinstance(classifier._single, SingleImage) == (name == "int8.tflite")  # A threshold holds on the fast path too.
     found = classifier.predict(images)
     assert found.accepted is not None
-    assert found.accepted.tolist() == (found.probabilities.max(axis=1) >= least).tolist()
+    assert found.accepted.tolist() == (found_scores >= least).tolist()
     assert 0 < found.accepted.sum() < 60
     alone = [classifier.predict(image).accepted for image in images]
     assert [bool(accepted[0]) for accepted in alone if accepted is not None] == found.accepted.tolist()
@@ -45,28 +43,6 @@ def test_what_is_below_the_threshold_is_not_accepted_alone_or_among_others(
     assert accepted is not None
     assert accepted.tolist() == found.accepted.tolist()
     assert np.array_equal(probabilities, found.probabilities)
-
-
-def test_a_margin_is_a_score_of_each_way_to_answer(artifacts: Path, test_split: Split) -> None:
-    images = test_split.images(range(60))
-    margins = scores("margin", Classifier.load(artifacts / "int8.tflite").probabilities(images), None)
-    least = float(np.median(margins))
-    classifier = Classifier.load(with_threshold(artifacts, least, "margin") / "int8.tflite")
-    together, alone = classifier.predict(images).accepted, [classifier.predict(image).accepted for image in images]
-    assert together is not None
-    assert together.tolist() == (margins >= least).tolist() == [bool(one[0]) for one in alone if one is not None]
-
-
-def test_the_fast_path_of_one_image_has_a_threshold_too(artifacts: Path, test_split: Split) -> None:
-    classifier = Classifier.load(with_threshold(artifacts, 0.0) / "int8.tflite")
-    assert isinstance(classifier._single, SingleImage)
-    found = classifier.predict(test_split.images([0])[0])
-    assert found.accepted is not None
-    assert found.accepted.tolist() == [True]
-    classifier = Classifier.load(with_threshold(artifacts, 1.0) / "int8.tflite")
-    found = classifier.predict(test_split.images([0])[0])
-    assert found.accepted is not None
-    assert found.accepted.tolist() == [False]  # 8 bits end at 255/256.
 
 
 def test_the_scores_of_logits_are_those_of_their_formulas_and_those_of_a_softmax_are_its_probability() -> None:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ArtifactError, ConfigError
@@ -20,12 +19,11 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import LoadedModel
 from edgecnn.edge.runtimes.openvino import import_library
+from tests.dense import dense, softmax
 from tests.onnx_text import onnx_bytes
 
 TFLITE = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite"]
 FILES = [*TFLITE, "float32.onnx", "int8.onnx"]
-Dense = Callable[..., NDArray[np.float32]]
-Damage = Callable[[bytes], bytes]
 
 
 class Runs(NamedTuple):
@@ -61,46 +59,30 @@ NAMED = {
 }
 
 
-def noise(data: bytes) -> bytes:
-    return np.random.default_rng(0).bytes(5000)
-
-
-def mark_and_noise(data: bytes) -> bytes:
-    return b"\x1c\0\0\0TFL3" + noise(data)
-
-
-def half(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def first_bytes(data: bytes) -> bytes:
-    return data[:8]
-
-
-def all_but_the_last_bytes(data: bytes) -> bytes:
-    return data[:-40]
-
-
-def nothing(data: bytes) -> bytes:
-    return b""
-
-
-def ones(data: bytes) -> bytes:
-    return b"\1" * 500
+NOISE = np.random.default_rng(0).bytes(5000)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "noise": lambda data: NOISE,
+    "mark and noise": lambda data: b"\x1c\0\0\0TFL3" + NOISE,
+    "half": lambda data: data[: len(data) // 2],
+    "first bytes": lambda data: data[:8],
+    "all but the last bytes": lambda data: data[:-40],
+    "nothing": lambda data: b"",
+    "ones": lambda data: b"\1" * 500,
+}
 
 
 @pytest.mark.parametrize(
     ("runs", "damage"),
     [
-        *product((LITERT, ONNXRUNTIME), (noise, mark_and_noise, half, first_bytes)),
-        *product((OPENVINO, OPENVINO_TFLITE), (ones, half, nothing)),
-        *product((MNN, NCNN), (ones, half, nothing, all_but_the_last_bytes)),
+        *product((LITERT, ONNXRUNTIME), ("noise", "mark and noise", "half", "first bytes")),
+        *product((OPENVINO, OPENVINO_TFLITE), ("ones", "half", "nothing")),
+        *product((MNN, NCNN), ("ones", "half", "nothing", "all but the last bytes")),
     ],
 )
 def test_damaged_bytes_are_refused_with_a_reason_and_nothing_is_printed(
-    runs: Runs, damage: Damage, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+    runs: Runs, damage: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = damage(runs.data(request))
+    data = DAMAGES[damage](runs.data(request))
     with pytest.raises(ArtifactError, match=rf"{NAMED[runs.runtime]}.*\(.+\): copy") as caught:
         opener_for(runs.runtime).open_model(data, 1)
     assert caught.value.__cause__ is not None
@@ -201,13 +183,12 @@ def test_a_batch_gives_what_its_images_give_alone(name: str, threads: int, any_b
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_tflite_file_of_a_free_batch_takes_every_size_in_turn(threads: int, foreign: Path, dense: Dense) -> None:
+def test_a_tflite_file_of_a_free_batch_takes_every_size_in_turn(threads: int, foreign: Path) -> None:
     runtime = opener_for("tflite").open_model((foreign / "free.tflite").read_bytes(), threads)
     assert runtime.input_spec.shape == (None, 8, 6, 3)
     for size in (1, 7, 7, 2, 1):
         batch = np.random.default_rng(size).random((size, 8, 6, 3), np.float32)
-        powers = np.exp(dense(batch))
-        np.testing.assert_allclose(runtime.run(batch), powers / powers.sum(axis=1, keepdims=True), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(runtime.run(batch), softmax(dense(batch)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TFLITE)
@@ -233,9 +214,7 @@ def test_a_signature_that_is_missing_or_unknown_is_refused_with_those_that_there
         opener_for("tflite").open_model((foreign / f"{name}.tflite").read_bytes(), 1, signature)
 
 
-def test_an_error_about_a_signature_names_the_file_and_each_has_its_own_specs(
-    exported: Path, foreign: Path, dense: Dense
-) -> None:
+def test_an_error_about_a_signature_names_the_file_and_each_has_its_own_specs(exported: Path, foreign: Path) -> None:
     with pytest.raises(ConfigError, match=r"float32\.onnx: .*no signatures: omit signature$"):
         opener_for("onnx").open_file(read_model(exported / "float32.onnx"), 1, "first")
     batch = np.random.default_rng(0).random((1, 8, 6, 3), np.float32)
@@ -243,8 +222,7 @@ def test_an_error_about_a_signature_names_the_file_and_each_has_its_own_specs(
         runtime = opener_for("tflite").open_model((foreign / "two.tflite").read_bytes(), 1, signature)
         assert runtime.input_spec.name.startswith(signature)
         assert (runtime.input_spec.shape, runtime.output_spec.shape) == ((1, 8, 6, 3), (1, 4))
-        powers = np.exp(dense(batch, seed=seed))
-        np.testing.assert_allclose(runtime.run(batch), powers / powers.sum(), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(runtime.run(batch), softmax(dense(batch, seed=seed)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(), (16,), (1, 16), (1, 4, 2, 2, 1)])
