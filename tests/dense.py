@@ -15,7 +15,7 @@ def weights(size: int, columns: int, seed: int) -> NDArray[np.float32]:
 
 def dense(inputs: NDArray[np.floating[Any]], columns: int = CLASSES, seed: int = 0) -> NDArray[np.float32]:
     """Return what the layer gives for inputs (n, ...) in a file's own order of axes."""
-    flat = inputs.reshape(len(inputs), -1)
+    flat = inputs.reshape(len(inputs), -1).astype(np.float32)
     logits: NDArray[np.float32] = flat @ weights(flat.shape[1], columns, seed)
     return logits
 

@@ -82,9 +82,8 @@ class Usage:
         interface = self.interface_for(model)
         if model.manifest and any(other.manifest is None for other in others):
             interface = None
-        interface_of(
-            model, interface
-        )  # Missing settings are reported before a runtime's import, which takes seconds for Keras.
+        # Missing settings are reported before a runtime's import, which takes seconds for Keras.
+        interface_of(model, interface)
         classifier = Classifier(model, self.opener(model.format).open_file(model, self.threads, self.signature), interface)
         if self.images.labels and model.manifest:
             own, said = classifier.class_names, read_labels(self.images.labels)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.edge.compatibility import onnx
-from edgecnn.edge.compatibility import tflite_graph as tflite_ends
+from edgecnn.edge.compatibility import onnx, tflite_graph
 from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model.interface import SCHEMES, Interface
@@ -65,7 +64,7 @@ def test_outputs_that_look_like_probabilities_are_doubted_from_the_first_until_o
     assert not classifier.doubts
 
 
-@pytest.mark.parametrize("read", [onnx.last_operator, tflite_ends.last_operator])
+@pytest.mark.parametrize("read", [onnx.last_operator, tflite_graph.last_operator])
 @pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\x08\x08", b"\x00\x00\x00\x00TFL3", bytes(range(256))])
 def test_what_is_no_such_file_says_nothing(read: Callable[[bytes, object], str | None], data: bytes) -> None:
     assert read(data, None) is None
