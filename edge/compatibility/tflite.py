@@ -238,9 +238,9 @@ UNPACK                4  4  4  4  6
 LITERT_VERSIONS = {name: tuple(map(int, versions)) for name, *versions in map(str.split, _LITERT_TABLE.strip().splitlines())}
 # Measured: 1.0.1 and tflite-runtime 2.14.0 refuse a dense layer, 1.1.2 and later compute the same.
 LITERT_VERSIONS[FOUR_BITS] = (0, 1, 1, 1, 1)
-_FOUR_BITS_SINCE = "ai-edge-litert>=1.1.2"
+_LITERT, _FOUR_BITS_SINCE = "ai-edge-litert", "1.1.2"
 
-RELEASES = {"ai-edge-litert": (LITERT_RELEASES[0], LITERT_RELEASES[-1]), "tflite-runtime": ("2.7.0", "2.14.0")}
+RELEASES = {_LITERT: (LITERT_RELEASES[0], LITERT_RELEASES[-1]), "tflite-runtime": ("2.7.0", "2.14.0")}
 """The oldest and the newest release in the tables, by package."""
 
 
@@ -257,7 +257,7 @@ def oldest_tflite(operators: Mapping[str, int]) -> str | None:
 
 def highest(package: str, release: str, operator: str) -> int:
     """Return the highest version of an operator that a release has; 0 if it lacks the operator, or no table lists it."""
-    if package == "ai-edge-litert":
+    if package == _LITERT:
         if operator in LITERT_VERSIONS:
             column = sum(release_key(measured) <= release_key(release) for measured in LITERT_RELEASES) - 1
             return LITERT_VERSIONS[operator][column]
@@ -307,9 +307,14 @@ class TfliteNeeds:
 
     def oldest_runtime(self) -> str | None:
         """See `Needs`."""
-        release = None if self.unknown else oldest_tflite(self.operators)
-        if FOUR_BITS in self.operators and not self.unknown:
-            return _FOUR_BITS_SINCE
+        if self.unknown:
+            return None
+        if FOUR_BITS in self.operators:
+            others = {name: version for name, version in self.operators.items() if name != FOUR_BITS}
+            releases = (_FOUR_BITS_SINCE, *LITERT_RELEASES[1:])
+            found = (one for one in releases if all(highest(_LITERT, one, name) >= others[name] for name in others))
+            return next((f"{_LITERT}>={release}" for release in found), None)
+        release = oldest_tflite(self.operators)
         return release and f"tensorflow-lite>={max(release, self._integers_since(), key=release_key)}"
 
     def at_least(self) -> str | None:
@@ -324,7 +329,7 @@ class TfliteNeeds:
             if operator in self.unknown:
                 return f"no table lists which release of {package} computes {operator} in integers"
             if operator == FOUR_BITS and not has:
-                return f"its 4-bit weights need {_FOUR_BITS_SINCE}"
+                return f"its 4-bit weights need {_LITERT}>={_FOUR_BITS_SINCE}"
             if wanted > has:
                 since = oldest_tflite({operator: wanted})
                 came = f" (TensorFlow Lite {since} and later)" if since else ""

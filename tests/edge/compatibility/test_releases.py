@@ -13,6 +13,7 @@ from edgecnn.edge.compatibility.onnx import ONNX_RUNTIMES, OnnxNeeds
 from edgecnn.edge.compatibility.requirements import known_releases, release_key
 from edgecnn.edge.compatibility.tflite import (
     DENSE_BY_CHANNEL,
+    FOUR_BITS,
     LITERT_BASE,
     LITERT_RELEASES,
     LITERT_VERSIONS,
@@ -110,6 +111,21 @@ def test_the_oldest_release_has_every_operator(operators: dict[str, int], oldest
     told = TfliteNeeds(operators, None, False).oldest_runtime()
     assert told == (oldest and f"tensorflow-lite>={oldest}")
     assert TfliteNeeds(operators, None, False, unknown=("CONV_2D",)).oldest_runtime() is None
+
+
+@pytest.mark.parametrize(
+    ("others", "oldest"),
+    [
+        ({"CONV_2D": 3}, "1.1.2"),
+        ({"FULLY_CONNECTED": 14}, "2.1.0"),
+        ({"ADD": 6}, "2.3.0"),
+        ({"ADD": 7}, None),
+        ({"custom A": 1}, None),
+    ],
+)
+def test_a_file_of_4_bit_weights_needs_what_its_other_operators_do_too(others: dict[str, int], oldest: str | None) -> None:
+    told = TfliteNeeds({FOUR_BITS: 1, **others}, None, True).oldest_runtime()
+    assert told == (oldest and f"ai-edge-litert>={oldest}")
 
 
 @pytest.mark.parametrize(("int8", "int16"), [(True, False), (False, True)])
