@@ -52,12 +52,14 @@ def described(data: bytes, description: Description) -> bytes:
 
 
 def _oldest_release(needs: TfliteNeeds) -> str | None:
-    """Return the oldest TensorFlow Lite release that runs a file; None if it is not known.
+    """Return the oldest TensorFlow Lite release that runs a file; None if it is not known, or none does, as of 4-bit weights.
 
     The converter states that of the float model, which is wrong once the operators are quantized.
     """
-    oldest = needs.oldest_runtime()
-    return oldest.partition(">=")[2] if oldest else None if needs.int8 or needs.int16 else needs.written
+    package, _, oldest = (needs.oldest_runtime() or "").partition(">=")
+    if package == "tensorflow-lite":  # ai-edge-litert has numbers of its own.
+        return oldest
+    return None if needs.int8 or needs.int16 else needs.written
 
 
 def _colours(taken: Preprocessing, spec: TensorSpec) -> int:

@@ -12,8 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 import edgecnn as ec
 from edgecnn.convert.export.program_files import Description
-from edgecnn.convert.tflite.metadata import NAME, _colours, described
-from edgecnn.edge.compatibility.tflite import TFLITE_SINCE, read_needs
+from edgecnn.convert.tflite.metadata import NAME, _colours, _oldest_release, described
+from edgecnn.edge.compatibility.tflite import FOUR_BITS, TFLITE_SINCE, TfliteNeeds, read_needs
 from edgecnn.edge.compatibility.tflite_graph import Table, from_object, root, to_object
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest, Preprocessing, Quantization, TensorSpec
@@ -79,6 +79,12 @@ def test_without_a_known_release_the_converter_is_believed_of_floats_alone(
 ) -> None:
     monkeypatch.delitem(TFLITE_SINCE, "SOFTMAX")
     assert stated_release(described((exported / name).read_bytes(), description)) == stated
+
+
+def test_a_file_of_4_bit_weights_that_no_tensorflow_lite_runs_states_no_release_of_another_package() -> None:
+    needs = TfliteNeeds({"CONV_2D": 3, FOUR_BITS: 1}, "1.5.0", int8=True)
+    assert str(needs.oldest_runtime()).startswith("ai-edge-litert>=")
+    assert _oldest_release(needs) is None
 
 
 def test_a_file_that_states_none_gets_it_once_with_the_same_bytes(exported: Path, description: Description) -> None:
