@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import operator
 import re
 import types
 import typing
@@ -73,33 +74,30 @@ class Option(NamedTuple):
         unit = f" {self.unit}" if self.unit else ""
         if self.low is not None and self.high is not None:
             return f"{_number(self.low)} to {_number(self.high)}{unit}"
-        parts = [
-            f"{text} {_number(bound)}"
-            for text, bound in (
-                ("at least", self.low),
-                ("above", self.above),
-                ("at most", self.high),
-                ("below", self.below),
-            )
-            if bound is not None
-        ]
+        parts = [f"{text} {_number(bound)}" for text, _, bound in self._bounds]
         return " and ".join(parts) + (unit if parts else "")
 
     def accepts(self, value: Any) -> bool:
         """Return whether one value is in the range, or among the words."""
         if self.one_of:
             return value in self.one_of
-        if (self.low, self.high, self.above, self.below) == (None,) * 4:
+        if not self._bounds:
             return True
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):  # numpy's numbers are Real.
+        if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real.
             return False
-        number = float(value)
-        return (
-            (self.low is None or number >= self.low)
-            and (self.high is None or number <= self.high)
-            and (self.above is None or number > self.above)
-            and (self.below is None or number < self.below)
+        number = int(value) if isinstance(value, Integral) else float(value)  # A whole number may be too large for a float.
+        return abs(number) < math.inf and all(holds(number, bound) for _, holds, bound in self._bounds)
+
+    @property
+    def _bounds(self) -> list[tuple[str, Callable[[Any, float], bool], float]]:
+        """The bounds that there are: in words, as a comparison, and the number."""
+        bounds = (
+            ("at least", operator.ge, self.low),
+            ("above", operator.gt, self.above),
+            ("at most", operator.le, self.high),
+            ("below", operator.lt, self.below),
         )
+        return [(text, holds, bound) for text, holds, bound in bounds if bound is not None]
 
 
 class Group(NamedTuple):

@@ -1,10 +1,13 @@
 """Numbers and durations as people type them."""
 
+import math
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 
-from edgecnn.edge.option import height_width, numbers, seconds, whole_numbers
+from edgecnn.edge.option import Option, height_width, numbers, seconds, whole_numbers
 
 
 @pytest.mark.parametrize("text", ["", "one", "1,,2", "1;2", "1.5", "-1"])
@@ -34,3 +37,20 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 )
 def test_a_duration_is_in_seconds(text: str, value: float) -> None:
     assert seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    ("limits", "text", "good", "bad"),
+    [
+        ({"low": 1, "high": 64}, "1 to 64", (1, 64, np.int8(2)), (0, 65, True, "2", 10**400, -(10**400))),
+        ({"above": 0, "below": 1}, "above 0 and below 1", (0.5, np.float32(0.1)), (0, 1, math.nan, math.inf)),
+        ({"low": 10_000, "unit": "bytes"}, "at least 10,000 bytes", (10_000, 10**400), (9_999.5, math.inf, math.nan)),
+        ({}, "", ("anything", math.nan, True), ()),
+    ],
+)
+def test_a_value_is_in_its_range_whatever_its_size(
+    limits: dict[str, Any], text: str, good: tuple[Any, ...], bad: tuple[Any, ...]
+) -> None:
+    option = Option("A number", **limits)
+    assert option.range_text() == text
+    assert [option.accepts(value) for value in (*good, *bad)] == [True] * len(good) + [False] * len(bad)
