@@ -20,8 +20,7 @@ _JUDGED = (0, ArtifactError.exit_code)
 
 def verified_on(hosts: Sequence[str], progress: Progress) -> BoardChecks:
     """Compare the golden vectors of the bundles in service on boards. Errors are those of `examined_on`."""
-    request = _request("verify", _deploy(hosts), needs_bundle=True)
-    answers = _answers(request, GoldenCheck, hosts, progress)
+    answers = _answers(_request("verify", _deploy(hosts)), GoldenCheck, hosts, progress)
     return BoardChecks(SCHEMA, tuple(BoardCheck(item.host, item.error, golden=item.value) for item in answers))
 
 
@@ -54,15 +53,13 @@ def _deploy(hosts: Sequence[str]) -> str:
     return f"edgecnn deploy FOLDER {setting('devices', hosts[0])} {setting('install', True)}"
 
 
-def _request(command: str, mend: str, *, needs_bundle: bool = False, in_service: bool = True) -> dict[str, Any]:
+def _request(command: str, mend: str, *, in_service: bool = True) -> dict[str, Any]:
     """Return the request to `edgecnn.benchmarks.remote.agent`."""
     return {
         "do": "examine",
         "command": command,
         "version": running_version(),
         "mend": mend,
-        "deploy": mend,
-        "needs_bundle": needs_bundle,
         "in_service": in_service,
     }
 

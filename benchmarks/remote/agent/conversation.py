@@ -55,14 +55,26 @@ def pause(seconds: float) -> None:
         tell("alive")
 
 
+def read_bytes(size: int) -> bytes:
+    """Read what the requester sends.
+
+    Raises:
+        Interrupted: If it is gone before it has sent so many bytes.
+    """
+    data = bytearray()
+    while len(data) < size:
+        some = os.read(0, size - len(data))
+        if not some:
+            raise Interrupted
+        data += some
+    return bytes(data)
+
+
 def read_line() -> bytes:
     """Read the request byte by byte: the bytes after it must stay in the pipe."""
     line = bytearray()
     while not line.endswith(b"\n"):
-        data = os.read(0, 1)
-        if not data:
-            raise Interrupted
-        line += data
+        line += read_bytes(1)
     return bytes(line)
 
 

@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
+from edgecnn.benchmarks.remote.agent import systemctl
 from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, pause, read_line, tell
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
 from edgecnn.benchmarks.remote.agent.service import LOAD_SECONDS, Gone, ask, await_service, go_over, running, watch
-from edgecnn.benchmarks.remote.agent.serving import require_systemd, revive, start, unit_state
+from edgecnn.benchmarks.remote.agent.serving import revive, start, unit_state
 from edgecnn.benchmarks.remote.agent.signature import BadSignature, signer
 from edgecnn.benchmarks.remote.agent.software import find, install, stamp_of
 
@@ -55,14 +56,12 @@ def rollback(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str,
     earlier = [item for item in history[:-1] if not item.withdrawn]
     if not earlier:
         raise Failed("no earlier release is there: deploy one")
-    done = _report(request, history[-1].sha256)
-    done["sha256"] = earlier[-1].sha256
+    done = _report("rolled back", earlier[-1].sha256, history[-1].sha256)
     with _timed(done, "switch"):
         try:
             done["serving"] = _go_back(releases, history[-1], earlier[-1])
         except Gone as error:
             raise Failed(f"the service there does not answer ({error}): try again") from error
-    done["outcome"] = "rolled back"
     return 0, json.dumps(done), ""
 
 
@@ -88,7 +87,7 @@ class _Transaction:
         self._sha256 = request["bundle"]["sha256"]
         self._history = releases.history()
         self._earlier = self._history[-1] if self._history else None
-        self.done = _report(request, self._earlier and self._earlier.sha256)
+        self.done = _report("refused", self._sha256, self._earlier and self._earlier.sha256)
 
     def run_whole(self) -> None:
         """Do all steps.
@@ -97,7 +96,7 @@ class _Transaction:
             NotTaken: If the bundle is not in service afterwards; `done` says whether it was.
         """
         if self._request["service"]:
-            require_systemd()
+            systemctl.version()  # Where systemd does not run, that is said before the work.
         program, venv = self._software()
         with _timed(self.done, "send"):
             self.done["received_bytes"] = receive(self._request["bundle"], self._releases)
@@ -139,7 +138,10 @@ class _Transaction:
                     self.done["answers"] = watch(self._releases.service, self._sha256, service, self._request["watch"], limit)
         except BaseException as error:
             ignore_signals()
-            self._take_back(release, good[-1] if good else None)
+            self.done["outcome"] = "failed"
+            if good:
+                self.done["serving"] = _go_back(self._releases, release, good[-1], whatever_it_says=True)
+                self.done["outcome"] = "taken back"
             if isinstance(error, (Failed, Gone)):
                 why = f"the service stopped answering ({error})" if isinstance(error, Gone) else str(error)
                 raise NotTaken(f"it was in service, and is no longer: {why}" if good else why) from error
@@ -189,7 +191,7 @@ class _Transaction:
         said = [""]
         code, printed = execute([program, command, str(self._bundle), *arguments, "--json", "-"], self._run, said.append)
         last = [line for line in said if line.strip()][-1:]
-        return code, printed.decode("utf-8", "replace"), "".join(last).partition("edgecnn: ")[2]
+        return code, printed, "".join(last).partition("edgecnn: ")[2]
 
     def _load(self) -> None:
         """Let the running service load the bundle next to the one that answers, compare its golden vectors, and shadow it."""
@@ -202,13 +204,12 @@ class _Transaction:
             if self._request["shadow"]:
                 with _timed(self.done, "shadow"):
                     self._shadow(**self._request["shadow"])
-        except (Failed, Gone) as error:
-            self._drop()
-            raise (
-                error if isinstance(error, NotTaken) else NotTaken(f"the running service did not take it: {error}")
-            ) from error
-        except BaseException:
-            self._drop()
+        except BaseException as error:
+            ignore_signals()
+            with suppress(Failed, Gone):
+                ask(folder, {"do": "drop"})
+            if isinstance(error, (Failed, Gone)) and not isinstance(error, NotTaken):
+                raise NotTaken(f"the running service did not take it: {error}") from error
             raise
 
     def _shadow(self, pictures: int, keep_bytes: int) -> None:
@@ -229,11 +230,6 @@ class _Transaction:
         if reason:
             raise NotTaken(reason)
 
-    def _drop(self) -> None:
-        ignore_signals()
-        with suppress(Failed, Gone):
-            ask(self._releases.service, {"do": "drop"})
-
     def _switched(self, service: dict[str, Any] | None, same_software: bool) -> dict[str, Any] | None:
         """Let the service go over to the bundle; return what it says of itself then, None if none runs."""
         folder, asked = self._releases.service, self._request["service"]
@@ -246,13 +242,6 @@ class _Transaction:
         if self._earlier is None or self._earlier.key != release.key or not self._earlier.kept:
             return False
         return service is None or (service["serving"]["sha256"] == self._sha256 and release.is_run_by(service))
-
-    def _take_back(self, release: Release, good: Release | None) -> None:
-        if good is None:
-            self.done["outcome"] = "failed"
-            return
-        self.done["serving"] = _go_back(self._releases, release, good, whatever_it_says=True)
-        self.done["outcome"] = "taken back"
 
 
 def _go_back(releases: Releases, last: Release, earlier: Release, whatever_it_says: bool = False) -> bool:
@@ -287,22 +276,8 @@ def _go_back(releases: Releases, last: Release, earlier: Release, whatever_it_sa
     return True
 
 
-def _report(request: dict[str, Any], previous: str | None) -> dict[str, Any]:
-    sha256 = request["bundle"]["sha256"] if "bundle" in request else None
-    return {
-        "outcome": "refused",
-        "reason": None,
-        "sha256": sha256,
-        "previous": previous,
-        "received_bytes": 0,
-        "golden": None,
-        "signer": None,
-        "answers": 0,
-        "shadowed": 0,
-        "agreed": 0,
-        "serving": False,
-        "seconds": {},
-    }
+def _report(outcome: str, sha256: str, previous: str | None) -> dict[str, Any]:
+    return {"outcome": outcome, "reason": None, "sha256": sha256, "previous": previous, "seconds": {}}
 
 
 @contextmanager

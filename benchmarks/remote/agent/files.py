@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
-from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted, ignore_signals, pause, tell
+from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, pause, read_bytes, tell
 
 OTHER_BYTES = "the device received other bytes than were sent (SHA-256): try again; if that recurs, check its disk"
 _KEPT = 4
@@ -54,13 +54,8 @@ def fetch(kind: str, item: dict[str, Any], cache: Path, run: Path) -> Path:
         part = run / "part"
         tell("send", kind)
         with part.open("wb") as stream:
-            left = item["size"]
-            while left:
-                data = os.read(0, min(left, _CHUNK))
-                if not data:
-                    raise Interrupted
-                stream.write(data)
-                left -= len(data)
+            for start in range(0, item["size"], _CHUNK):
+                stream.write(read_bytes(min(_CHUNK, item["size"] - start)))
             stream.flush()
             os.fsync(stream.fileno())
         if sha256(part) != item["sha256"]:

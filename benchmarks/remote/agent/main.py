@@ -66,8 +66,8 @@ def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, 
     """Run a command on the bundle in service, or without one. Result and errors are those of `bench`."""
     releases = Releases(Path.home())
     release = releases.current() if request["in_service"] else None
-    if release is None and request["needs_bundle"]:
-        raise Failed(f"no bundle was deployed there: type {request['deploy']}")
+    if release is None and request["command"] == "verify":
+        raise Failed(f"no bundle was deployed there: type {request['mend']}")
     own = releases.program(release) if release else None
     return _run(own or find(request, [cache / "venv"], run), releases.bundle(release) if release else None, request, run)
 
@@ -84,7 +84,7 @@ def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) 
 
     command = [program, request["command"], *([str(bundle)] if bundle else []), *request.get("arguments", ()), "--json", "-"]
     code, printed = execute(command, run, on_line)
-    return code, printed.decode("utf-8", "replace"), said[-1]
+    return code, printed, said[-1]
 
 
 _ANSWERS = {"bench": bench, "examine": examine, "deploy": deploy, "rollback": rollback}

@@ -15,7 +15,7 @@ from edgecnn.benchmarks.remote.agent.conversation import ALIVE_SECONDS, Interrup
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
 
 
-def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tuple[int, bytes]:
+def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tuple[int, str]:
     """Run a command to its end, and return its exit code and output; it dies with this process or with the connection.
 
     Args:
@@ -52,7 +52,7 @@ def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tu
         child.stderr.close()
 
 
-def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> bytes:
+def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> str:
     """Return what comes on a child's standard output until both of its pipes end, and hand on the lines of the other."""
     printed, line = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
@@ -77,4 +77,4 @@ def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> bytes:
                         on_line(whole.decode("utf-8", "replace"))
     if line:
         on_line(line.decode("utf-8", "replace"))
-    return bytes(printed)
+    return printed.decode("utf-8", "replace")

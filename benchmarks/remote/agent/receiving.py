@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecnn.benchmarks.remote.agent.conversation import Failed, Interrupted, tell
+from edgecnn.benchmarks.remote.agent.conversation import Failed, read_bytes, tell
 from edgecnn.benchmarks.remote.agent.files import OTHER_BYTES, sha256
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, Releases, sync
 
@@ -78,7 +78,7 @@ def receive(item: dict[str, Any], releases: Releases) -> int:
             if digest in known:
                 data = _copied(*known[digest])
             else:
-                data = _read(size)
+                data = read_bytes(size)
                 received += size
             if hashlib.sha256(data).hexdigest() != digest:
                 raise Failed(OTHER_BYTES)
@@ -125,13 +125,3 @@ def _copied(path: Path, offset: int, size: int) -> bytes:
     with path.open("rb") as stream:
         stream.seek(offset)
         return stream.read(size)
-
-
-def _read(size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        some = os.read(0, size - len(data))
-        if not some:
-            raise Interrupted
-        data += some
-    return bytes(data)

@@ -17,15 +17,6 @@ from edgecnn.benchmarks.remote.agent.unit import Service
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def require_systemd() -> None:
-    """Raise before the work if systemd does not run here.
-
-    Raises:
-        Failed: If it does not.
-    """
-    systemctl.version()
-
-
 def start(releases: Releases, asked: dict[str, Any], runs: bool) -> bool:
     """Write the unit of the service, and start it unless it runs with this unit; return whether it was started.
 

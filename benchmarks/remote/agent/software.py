@@ -44,8 +44,12 @@ def stamp_of(request: dict[str, Any]) -> dict[str, Any]:
         Failed: If no runtime of its files exists for this system.
     """
     wanted, bits = request["install"], 8 * struct.calcsize("P")
-    source = (wanted["wheel"] or {}).get("sha256") or request["version"]
-    return {"source": source, "python": sys.version, "bits": bits, "extras": _extras(wanted["extras"])}
+    source, extras = (wanted["wheel"] or {}).get("sha256") or request["version"], wanted["extras"][str(bits)]
+    if not extras:
+        raise Failed(
+            f"the runtime of these files does not exist for {bits}-bit systems: export others, or install a 64-bit system"
+        )
+    return {"source": source, "python": sys.version, "bits": bits, "extras": extras}
 
 
 def install(request: dict[str, Any], venv: Path, cache: Path, run: Path) -> str:
@@ -83,17 +87,6 @@ def install(request: dict[str, Any], venv: Path, cache: Path, run: Path) -> str:
     return str(program)
 
 
-def _extras(extras: dict[str, list[str]]) -> list[str]:
-    """Return the extras that install the files' runtimes on a system with this word size."""
-    bits = 8 * struct.calcsize("P")
-    found = extras[str(bits)]
-    if not found:
-        raise Failed(
-            f"the runtime of these files does not exist for {bits}-bit systems: export others, or install a 64-bit system"
-        )
-    return found
-
-
 def _require_venv(bits: int) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         raise Failed("python3-venv is not installed there: there, type sudo apt install python3-venv")
@@ -112,7 +105,7 @@ def _check(command: list[str], run: Path, problem: str) -> None:
     said: list[str] = []
     code, printed = execute(command, run, said.append)
     if code:
-        lines = [line.strip() for line in (*printed.decode("utf-8", "replace").splitlines(), *said) if line.strip()]
+        lines = [line.strip() for line in (*printed.splitlines(), *said) if line.strip()]
         full = [line for line in lines if "No space left on device" in line]
         errors = [line for line in lines if line.startswith("ERROR:")]
         raise Failed(f"{problem}: {[f'exit code {code}', *lines[-1:], *errors[-1:], *full[-1:]][-1]}")
@@ -124,7 +117,7 @@ def _version(program: str, run: Path) -> str | None:
         code, printed = execute([program, "--version"], run, lambda line: None)
     except OSError:
         return None
-    words = printed.decode("utf-8", "replace").split()
+    words = printed.split()
     return words[1] if code == 0 and len(words) == 2 else None
 
 

@@ -81,7 +81,7 @@ def write(service: Service) -> bool:
         _as_root(["install", "-m", "644", "/dev/stdin", str(part)], text)
         _as_root(["sync", str(part)])
         _as_root(["mv", str(part), str(path)])
-    reload(service.user is None)
+    _change(service.user is None, "daemon-reload")
     return True
 
 
@@ -97,13 +97,8 @@ def unit_path(own: bool) -> Path:
     return Path.home() / ".config/systemd/user" / UNIT if own else Path("/etc/systemd/system") / UNIT
 
 
-def reload(own: bool) -> None:
-    """Have systemd read the unit again. Errors, here and below, are those of `restart`."""
-    _change(own, "daemon-reload")
-
-
 def enable(own: bool) -> None:
-    """Have the service start at boot; a user's own also needs `linger`."""
+    """Have the service start at boot; a user's own also needs `linger`. Errors are those of `restart`."""
     _change(own, "enable", UNIT)
 
 

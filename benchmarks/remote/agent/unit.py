@@ -10,6 +10,13 @@ from edgecnn.benchmarks.remote.agent.conversation import Failed
 
 _STEPS_SINCE = 254  # Version of systemd.
 _PLAIN = re.compile(r"[\w./:,=@+-]+", re.ASCII)
+_MEMORY = [
+    "# The server and the processes that decode pictures. Of these, one that needs too much ends alone.",
+    "# Not MemoryHigh: without swap, whoever reaches it is slowed down until it seems to hang.",
+    "MemoryMax=512M",
+    "OOMPolicy=continue",
+    "TasksMax=256",
+]
 
 
 class Service(NamedTuple):
@@ -48,7 +55,7 @@ def unit_text(service: Service, version: int) -> str:
         blocks[0] += [f"RequiresMountsFor={_word(service.model)} {_word(service.state)}", "After=network.target"]
     blocks[0] += ["# After so many starts in half an hour it stays failed, which systemctl --failed shows."]
     blocks[0] += ["StartLimitIntervalSec=1800", "StartLimitBurst=8"]
-    blocks += [_running(service), _restarting(version), _memory(), _user(service), _calls(service)]
+    blocks += [_running(service), _restarting(version), _MEMORY, _user(service), _calls(service)]
     if service.isolated:
         blocks.append(view(service))
     blocks.append(["[Install]", f"WantedBy={'default' if own else 'multi-user'}.target"])
@@ -80,21 +87,8 @@ def _running(service: Service) -> list[str]:
 
 
 def _restarting(version: int) -> list[str]:
-    lines = ["# Later each time, up to StartLimitBurst.", "Restart=on-failure"]
-    return [
-        *lines,
-        *(["RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"] if version >= _STEPS_SINCE else ["RestartSec=10"]),
-    ]
-
-
-def _memory() -> list[str]:
-    return [
-        "# The server and the processes that decode pictures. Of these, one that needs too much ends alone.",
-        "# Not MemoryHigh: without swap, whoever reaches it is slowed down until it seems to hang.",
-        "MemoryMax=512M",
-        "OOMPolicy=continue",
-        "TasksMax=256",
-    ]
+    pauses = ["RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"] if version >= _STEPS_SINCE else ["RestartSec=10"]
+    return ["# Later each time, up to StartLimitBurst.", "Restart=on-failure", *pauses]
 
 
 def _user(service: Service) -> list[str]:

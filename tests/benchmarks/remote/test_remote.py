@@ -151,7 +151,9 @@ def test_no_connection_is_opened_after_the_end(home: Path) -> None:
 
 def test_a_32_bit_board_gets_tflite_runtime_and_no_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(*names: str) -> list[str]:
-        return software._extras({str(bits): extras(names, bits) for bits in (32, 64)})
+        wanted = {"wheel": None, "extras": {str(bits): extras(names, bits) for bits in (32, 64)}}
+        found: list[str] = software.stamp_of({"version": "1.0", "install": wanted})["extras"]
+        return found
 
     assert asked("onnx", "tflite") == asked("onnxruntime", "litert") == ["onnx", "tflite"]
     assert asked("tflite-runtime") == ["tflite-runtime"]

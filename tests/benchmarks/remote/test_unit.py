@@ -155,7 +155,6 @@ def test_without_systemd_each_call_says_to_start_the_server_by_hand(
     for call in (
         systemctl.version,
         lambda: systemctl.write(own(tmp_path)),
-        lambda: systemctl.reload(True),
         lambda: systemctl.enable(True),
         lambda: systemctl.restart(False),
         lambda: systemctl.state(True),
