@@ -19,7 +19,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgecnn.edge.records import to_value
 from edgecnn.edge.serving.body import Bodies
 from edgecnn.edge.serving.engine import Asked, Engine
 from edgecnn.edge.serving.logs import log_answer, log_bug
@@ -89,11 +88,6 @@ class Site:
     async def description(self, request: Request) -> Response:
         """GET /api/openapi.json."""
         return JSONResponse(openapi(self.version))
-
-    def answered(self) -> dict[str, Any]:
-        """Return the `Answered` of the files in service, for JSON."""
-        summary: dict[str, Any] = to_value(self.metrics.answers.summary(self.engine.models.files))
-        return summary
 
     def _asked(self, query: QueryParams) -> Asked:
         """Return what the query asks for.

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -36,6 +36,7 @@ from edgecnn.edge.serving.decoder import (
 from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.models import LoadedFile, Models
+from edgecnn.edge.serving.service.shadow import Shadow
 
 # One decodes while the other computes.
 _WORKERS = 2
@@ -62,13 +63,6 @@ class Asked:
     reference: str | None
     top: int
     pixels: bool
-
-
-class Watcher(Protocol):
-    """Sees each picture that was answered, and never keeps the engine waiting."""
-
-    def offer(self, source: bytes | Images, fitted: dict[Rule, FittedPicture], answers: Sequence[dict[str, Any]]) -> None:
-        """Take a picture: the bytes of its file or a frame's pixels, what the files got, and their answers."""
 
 
 class _Lane:
@@ -119,7 +113,7 @@ class Engine:
     def __init__(self, models: Models, decoder: Decoder, queue: int, metrics: Metrics) -> None:
         """Start the threads. In each lane a queue of requests may wait, and more are refused; the first one has the decoder."""
         self.models, self._metrics, self._queue = models, metrics, queue
-        self.shadow: Watcher | None = None
+        self.shadow: Shadow | None = None
         # Calls in the first lane, inferences so far, and those at the last `has_moved`.
         self._quick, self._steps, self._seen_steps = 0, 0, 0
         self._lanes = [_Lane(QUICK_SECONDS, _WORKERS, (decoder,), queue)]

@@ -121,15 +121,10 @@ def write_page(
 
 def _chosen(models: ModelFolder, manifest: Manifest) -> tuple[list[Artifact], dict[str, str]]:
     """Return the files that a browser runs, and why it does not run each other one."""
-    chosen, skipped = [], {}
-    for artifact in manifest.exported:
-        if artifact.path not in models.names:
-            continue
-        reason = _objection(artifact)
-        if reason is None:
-            chosen.append(artifact)
-        else:
-            skipped[artifact.path] = reason
+    there = [artifact for artifact in manifest.exported if artifact.path in models.names]
+    reasons = {artifact.path: _objection(artifact) for artifact in there}
+    chosen = [artifact for artifact in there if reasons[artifact.path] is None]
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     if not chosen:
         told = "".join(f"; {name}: {reason}" for name, reason in skipped.items())
         raise ConfigError(f"{models.named} has no file that a browser runs{told}: export {field('formats')}={_FORMATS[0]}")

@@ -29,10 +29,11 @@ class Metrics:
         frames: Frames of the camera, by what became of them: `classified`, `blank` (nothing to answer) or `dropped`.
         waiting: Requests that are answered at the moment or wait for it.
         dropped_lines: Lines of the log that were dropped because it was not read in time.
+        errors: Number of requests that were answered with status 500.
     """
 
     def __init__(self, answers: Answers | None = None) -> None:
-        self.answers = answers or Answers()
+        self.answers, self.errors = answers or Answers(), 0
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "edgecnn_requests", "Requests answered, by path and status.", ("path", "status"), registry=self.registry
@@ -67,16 +68,10 @@ class Metrics:
         )
         self.waiting = Gauge("edgecnn_requests_waiting", "Requests that are answered or wait for it.", registry=self.registry)
 
-    def errors(self) -> int:
-        """Return how many requests were answered with status 500."""
-        samples = (sample for metric in self.requests.collect() for sample in metric.samples)
-        return int(
-            sum(sample.value for sample in samples if sample.labels.get("status") == "500" and sample.name.endswith("_total"))
-        )
-
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request by the path of its route, the status and the time of its answer."""
         self.requests.labels(path, str(status)).inc()
+        self.errors += status == 500
         self.seconds.labels(path).observe(seconds)
         if path not in _WATCHED:
             self.answers.request(status)

@@ -34,8 +34,7 @@ from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.security import HEADERS, Access, own_names
 from edgecnn.edge.serving.service.candidate import Requests, Vectors
-from edgecnn.edge.serving.service.control import Control, control_socket
-from edgecnn.edge.serving.service.state import state_folder
+from edgecnn.edge.serving.service.control import Control, control_socket, state_folder
 from edgecnn.edge.serving.service.systemd import Inherited, beat, notify, notify_leaving, notify_reloading
 
 _SEND_BUFFER = 2**17

@@ -1,7 +1,7 @@
 """Counts of a period of time: requests, latency, and each file's answers. They add up: minutes to hours, hours to days."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import floor, log2
 
 MOST_FILES = 32
@@ -94,10 +94,6 @@ class Period:
         if key not in self.files and len(self.files) >= MOST_FILES:
             return None
         return self.files.setdefault(key, FileCounts())
-
-    def without_files(self) -> "Period":
-        """Return the counts of requests and latency alone."""
-        return replace(self, requests=dict(self.requests), latencies=dict(self.latencies), files={})
 
     def took(self, seconds: float) -> None:
         """Count an answer that took so many seconds."""

@@ -7,7 +7,7 @@ minute. Periods are kept in the order in which they were recorded: a clock that 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ class Past:
     def add(self, minute: Period) -> None:
         """Add a minute that has ended."""
         self.since = self.since or minute.start
-        self.minutes.append(minute.without_files())
+        self.minutes.append(replace(minute, files={}))
         del self.minutes[:-_MOST_MINUTES]
         for name, ring, seconds, most in (
             (HOURS_NAME, self.hours, HOUR, _MOST_HOURS),

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from edgecnn.edge.errors import ArtifactError, ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.model_file import bundle_of
+from edgecnn.edge.records import to_value
 from edgecnn.edge.serving.app import Site
 from edgecnn.edge.serving.logs import log
 from edgecnn.edge.serving.models import Models, ModelSource
@@ -106,7 +107,7 @@ class Requests:
             "serving": {"sha256": models.bundle_sha256, "path": models.path, "files": files},
             "candidate": self._candidate and self._candidate.bundle_sha256,
             "memory_bytes": _memory_bytes(),
-            "answers": await asyncio.to_thread(self.site.answered),
+            "answers": to_value(await asyncio.to_thread(self.site.metrics.answers.summary, models.files)),
             "shadow": self._shadow and self._shadow.counts(),
         }
 
@@ -163,7 +164,7 @@ class Requests:
         await engine.probe(models)
         return {
             "latency_ms": 1e3 * (time.perf_counter() - start),
-            "errors": self.site.metrics.errors(),
+            "errors": self.site.metrics.errors,
             "memory_bytes": _memory_bytes(),
             "pid": os.getpid(),
             "sha256": models.bundle_sha256,

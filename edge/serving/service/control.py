@@ -1,10 +1,12 @@
-"""The control socket of a server in service: a JSON object a line in, and one out, for edgecnn deploy on the same machine.
+"""The folder of a server in service, and the control socket in it: a JSON object a line in, and one out, for edgecnn deploy.
 
-Only the server's own user reaches it. One request is answered at a time; what a client does wrong, or leaves undone, costs
-itself alone. `candidate.py` has the requests.
+Only the server's own user reaches it, on the same machine. One request is answered at a time; what a client does wrong, or
+leaves undone, costs itself alone. `candidate.py` has the requests.
 """
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import socket
@@ -15,8 +17,8 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from edgecnn.edge.errors import EdgeCnnError
-from edgecnn.edge.files import writing
+from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
+from edgecnn.edge.files import make_folder, writing
 from edgecnn.edge.serving.logs import log_bug
 from edgecnn.edge.text import printable
 
@@ -25,11 +27,42 @@ SOCKET_NAME = "control.sock"
 MOST_LINE = 2**16
 """Most bytes of a request."""
 _IDLE_SECONDS = 10.0
+_HELD = (errno.EAGAIN, errno.EACCES)
 _MOST_CLIENTS = 8
 _FORM = 'send one JSON object a line, as {"do": "status"}'
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Answers a request."""
+
+
+@contextmanager
+def state_folder(folder: Path) -> Iterator[Path]:
+    """Make the folder if it is missing, for this user alone, and keep every other server out of it during the block.
+
+    The kernel's lock ends with its process, however that ends: what a killed server left does not keep the next one out.
+
+    Raises:
+        ConfigError: If another server uses it, or it can't be written.
+    """
+    with writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD:
+                raise ConfigError(
+                    f"{field('state')}={folder} is used by another server: end that one, or name another folder"
+                ) from error
+            raise ConfigError(
+                f"{field('state')}={folder} can't be locked ({error.strerror}): name a folder on a local disk"
+            ) from error
+        yield folder
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

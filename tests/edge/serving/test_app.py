@@ -139,11 +139,13 @@ def test_an_unexpected_exception_is_answered_in_json_and_logged(caplog: pytest.L
         "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/api/model", "query_string": b"",
         "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
     }  # fmt: skip
-    app = application(Site(cast(Any, Broken()), Metrics(), "0"), Access())
+    metrics = Metrics()
+    app = application(Site(cast(Any, Broken()), metrics, "0"), Access())
     with caplog.at_level("ERROR", "edgecnn.serve"):
         asyncio.run(cast(Any, app(scope, cast(Any, None), send)))
     start, body = sent
     assert (start["status"], json.loads(body["body"])["error"].partition(":")[0]) == (500, "the server has a bug")
+    assert metrics.errors == 1
     assert "secret" in caplog.text
     assert "/api/model: unexpected error" in caplog.text
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from edgecnn.edge.errors import ConfigError
-from edgecnn.edge.serving.service.state import state_folder
+from edgecnn.edge.serving.service.control import state_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from edgecnn.edge.serving.service.state import state_folder
+from edgecnn.edge.serving.service.control import state_folder
 with state_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
