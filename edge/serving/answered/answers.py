@@ -207,13 +207,16 @@ class Answers:
         compared = self._past.compared.get(key, Compared())
         names = {str(place): name for place, name in enumerate(known.class_names)}
         bins = {str(place): str(low) for place, low in enumerate((0.0, *CONFIDENCES))}
+        classes: Counts = {}
+        for place, number in counts.classes.items():  # A class may be called as `OTHERS` is.
+            add(classes, {names.get(place, place): number})
         return AnswersOfFile(
             file=known.name,
             sha256=known.sha256,
             answers=counts.answers,
             accepted=counts.accepted,
             refused=counts.refused,
-            classes={names.get(place, place): number for place, number in counts.classes.items()},
+            classes=classes,
             confidences={bins[place]: counts.confidences[place] for place in bins if place in counts.confidences},
             compared=sum(compared.always.get("confidences", {}).values()) if known.expected else None,
             differences=tuple(compared.said.values()),

@@ -18,12 +18,18 @@ from edgecnn.edge.serving.models import LoadedFile
 
 START = EARLIEST + 100 * DAY
 SURE = (0,) * len(CONFIDENCES) + (900,)
+CLASSES = ("cat", "dog", "bird")
 EXPECTED = ExpectedAnswers("int8.tflite", (300, 300, 300), SURE)
 
 
-def file(name: str = "int8.tflite", expected: ExpectedAnswers | None = EXPECTED, digit: str = "a") -> LoadedFile:
-    classifier = SimpleNamespace(class_names=("cat", "dog", "bird"))
-    about = SimpleNamespace(sha256=digit * 64)
+def file(
+    name: str = "int8.tflite",
+    expected: ExpectedAnswers | None = EXPECTED,
+    digits: str = "a",
+    classes: tuple[str, ...] = CLASSES,
+) -> LoadedFile:
+    classifier = SimpleNamespace(class_names=classes)
+    about = SimpleNamespace(sha256=(digits * 64)[:64])
     return cast(LoadedFile, SimpleNamespace(name=name, about=about, classifier=classifier, expected=expected))
 
 
@@ -216,16 +222,11 @@ def test_of_a_camera_s_frames_one_in_ten_seconds_is_compared_and_all_are_counted
 def test_a_model_that_was_replaced_does_not_stay_in_memory() -> None:
     answers = Answers(clock=lambda: START)
     for number in range(100):
-        answers.picture([GivenAnswer(file(digit=f"{number:064x}"[:1]), 0, 1.0, None)], is_frame=False)
-        answers.picture([GivenAnswer(cast(Any, _of(number)), 0, 1.0, None)], is_frame=False)
+        for one in (FILE, file(digits=f"{number:02d}")):
+            answers.picture([GivenAnswer(one, 0, 1.0, None)], is_frame=False)
         answers.close_minute()
     assert len(answers._known) <= 32
     assert len(answers._past.compared) <= 32
-
-
-def _of(number: int) -> SimpleNamespace:
-    about = SimpleNamespace(sha256=f"{number:x}".ljust(64, "0"))
-    return SimpleNamespace(name="a", about=about, classifier=SimpleNamespace(class_names=("x", "y", "z")), expected=EXPECTED)
 
 
 def test_a_full_disk_is_said_once_and_what_was_counted_is_written_when_there_is_room(tmp_path: Path, said: list[str]) -> None:
@@ -261,3 +262,13 @@ def test_a_summary_of_more_files_than_are_remembered_has_each() -> None:
     answers, files = Answers(clock=lambda: START), [file(f"{place}.tflite", None, f"{place:02d}") for place in range(40)]
     found = summary(answers, files)
     assert [row["file"] for row in found["files"]] == [one.name for one in files]
+
+
+def test_a_class_that_is_called_others_loses_no_answer_to_those_that_are_counted_together() -> None:
+    answers = Answers(clock=lambda: START)
+    many = file(classes=("others", *(f"class {number}" for number in range(149))), expected=None)
+    for place in range(150):
+        answers.picture([GivenAnswer(many, place, 1.0, None)], is_frame=False)
+    (one,) = summary(answers, [many])["files"]
+    assert one["answers"] == sum(one["classes"].values()) == 150
+    assert one["classes"]["others"] == 51
