@@ -59,6 +59,17 @@ def pictures(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """A folder whose picture makes long lines of a camera's stream, which fill the buffers of a connection soon."""
+    from PIL import Image  # noqa: PLC0415 - As above.
+
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    Image.effect_noise((320, 240), 90).save(folder / "noise.png")
+    return folder
+
+
+@pytest.fixture
 def stand_in() -> Iterator[StandIn]:
     """A server without a model, of its own origin: nothing that a page kept for another one is there."""
     with running() as server:

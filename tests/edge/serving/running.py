@@ -77,6 +77,21 @@ class Server:
         return said
 
 
+def post(picture: bytes) -> bytes:
+    """Return a whole request to classify a picture, for a socket."""
+    head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n"
+    return head.encode() + picture
+
+
+def printed_port(process: "subprocess.Popen[str]") -> int:
+    """Wait until a server answers, and return the port that it prints."""
+    assert process.stdout
+    line = process.stdout.readline()
+    found = re.search(r":(\d+)/", line)
+    assert found, line
+    return int(found[1])
+
+
 @contextmanager
 def serving(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[Server]:
     """Start a server, whose log is in `folder`, and end it."""

@@ -70,11 +70,10 @@ def never_reading(server: Server) -> Iterator[None]:
 
 
 @pytest.mark.workstation("waits until the buffers of many connections are full")
-def test_who_does_not_read_loses_the_place_and_does_not_keep_a_server_from_ending(exported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "large"  # The lines of its picture fill the buffers of a connection soon.
-    folder.mkdir()
-    Image.effect_noise((320, 240), 90).save(folder / "noise.png")
-    with serving(tmp_path, exported / "int8.tflite", "--camera", folder) as server:
+def test_who_does_not_read_loses_the_place_and_does_not_keep_a_server_from_ending(
+    exported: Path, noise: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path, exported / "int8.tflite", "--camera", noise) as server:
         with never_reading(server):
             assert server.get("/api/camera").status == 503
             end = time.monotonic() + 120
@@ -105,17 +104,8 @@ def test_of_clients_that_come_at_once_no_more_than_may_watch(pictures: Path) -> 
 
 
 def test_a_camera_that_is_unplugged_ends_its_stream_though_the_machine_is_at_fault() -> None:
-    class Unplugged:
-        name = "a camera"
-
-        def read(self) -> Any:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-        def close(self) -> None:
-            pass
-
     async def lines() -> list[str]:
-        camera = Camera(cast(Any, Unplugged()), Metrics())
+        camera = Camera(cast(Any, _FailsOnce(OSError(errno.EIO, os.strerror(errno.EIO)))), Metrics())
         async with asyncio.timeout(60):
             return [line async for line in camera.answers(cast(Any, None), lambda: cast(Any, None))]
 

@@ -17,7 +17,7 @@ import pytest
 from edgecnn.edge.serving.camera import MOST_WATCHERS
 from edgecnn.edge.serving.connection import MOST_CONNECTIONS
 from tests.edge.serving import running
-from tests.edge.serving.running import Server, serving, watching
+from tests.edge.serving.running import Server, post, serving, watching
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 
@@ -119,7 +119,7 @@ def vanishing(server: Server) -> Iterator[socket.socket]:
 
 def test_clients_that_vanish_at_any_point_leave_nothing_behind(exported: Path, pictures: Path, tmp_path: Path) -> None:
     picture = (pictures / "0.png").read_bytes()
-    post = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n".encode() + picture
+    request = post(picture)
     watch = b"GET /api/camera HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(tmp_path, exported / "int8.tflite", "--camera", pictures) as server:
         assert server.classify(picture).status == 200
@@ -127,9 +127,9 @@ def test_clients_that_vanish_at_any_point_leave_nothing_behind(exported: Path, p
         for number in range(300):
             with suppress(ConnectionError), vanishing(server) as client:
                 if number % 3 == 0:
-                    client.sendall(post[: number % len(post)])
+                    client.sendall(request[: number % len(request)])
                 elif number % 3 == 1:
-                    client.sendall(post)
+                    client.sendall(request)
                 else:
                     client.sendall(watch)
                     client.recv(20)

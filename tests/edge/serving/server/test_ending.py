@@ -1,7 +1,6 @@
 """SIGTERM ends a server within five seconds, whatever its clients, the camera and the reader of its log do."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from PIL import Image
 
 from edgecnn.edge.serving.answered.record import NOW_NAME
-from tests.edge.serving.running import COMMAND, full_pipe
+from tests.edge.serving.running import COMMAND, full_pipe, post, printed_port
 from tests.scans import many_scans
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
@@ -89,11 +87,10 @@ def a_camera_whose_lines_nobody_reads(held: Held) -> Iterator[None]:
 
 
 def pictures_that_take_long_to_decode(held: Held) -> Iterator[None]:
-    slow = many_scans(60, (8192, 6144))
-    head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(slow)}\r\n\r\n".encode()
+    slow = post(many_scans(60, (8192, 6144)))
     with ExitStack() as stack:
         for _ in range(4):
-            stack.enter_context(connected(held)).sendall(head + slow)
+            stack.enter_context(connected(held)).sendall(slow)
         yield
 
 
@@ -135,10 +132,7 @@ def unread(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
         os.set_blocking(writer, True)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, text=True) as process:
             try:
-                assert process.stdout
-                found = re.search(r":(\d+)/", process.stdout.readline())
-                assert found
-                yield process, int(found[1])
+                yield process, printed_port(process)
             finally:
                 process.kill()
 
@@ -146,15 +140,6 @@ def unread(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
 def require_end(process: subprocess.Popen[str]) -> None:
     process.terminate()
     assert process.wait(_SECONDS) == 0
-
-
-@pytest.fixture
-def noise(tmp_path: Path) -> Path:
-    """A folder whose picture makes long lines of a camera's stream."""
-    folder = tmp_path / "noise"
-    folder.mkdir()
-    Image.effect_noise((320, 240), 90).save(folder / "noise.png")
-    return folder
 
 
 def test_a_server_with_an_unread_log_ends_in_time_whatever_all_its_clients_do(exported: Path, noise: Path) -> None:

@@ -22,6 +22,7 @@ from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from tests.dense import weights
+from tests.edge.serving.running import Server, post, serving
 from tests.onnx_text import ENDLESS, onnx_bytes
 
 FILE = "float32.onnx"
@@ -86,6 +87,29 @@ def other_classes(exported: Path, idx_folder: Path, tmp_path_factory: pytest.Tem
     return path
 
 
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """The folder of a server's state; beside it is what edgecnn deploy put into service."""
+    return tmp_path / "root" / "state"
+
+
+@pytest.fixture
+def served(pair: Pair, state: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of the old bundle."""
+    with serving(tmp_path, pair.old, "--state", state) as server:
+        yield server
+        assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket on which systemd listens, at `notify`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind(str(tmp_path / "notify"))
+        made.settimeout(60)
+        yield made
+
+
 class Hanging(NamedTuple):
     """A file that never returns from a picture that is white all over, which the trial of a new file does not send.
 
@@ -103,8 +127,7 @@ class Hanging(NamedTuple):
     def hung(self, port: int) -> Iterator[None]:
         """Send the white picture, and don't wait for an answer."""
         with socket.create_connection(("127.0.0.1", port)) as client:
-            head = f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(self.white)}\r\n\r\n"
-            client.sendall(head.encode() + self.white)
+            client.sendall(post(self.white))
             time.sleep(0.5)
             yield
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,19 +29,6 @@ from tests.edge.serving.service.conftest import Pair, file_hash, hash_of
 from tests.edge.serving.service.desk import ask, clients
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def served(pair: Pair, state: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server of the old bundle."""
-    with serving(tmp_path, pair.old, "--state", state) as server:
-        yield server
-        assert "Traceback" not in server.log.read_text()
 
 
 def test_the_reference_has_every_request() -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -28,26 +26,13 @@ from edgecnn.edge.serving.models import ModelSource
 from edgecnn.edge.serving.options import ServeOptions
 from edgecnn.edge.serving.server import Handover, Start, _Server, listening, serve_source
 from edgecnn.edge.serving.service.systemd import Inherited
-from tests.edge.serving.running import Server, serving
+from tests.edge.serving.running import Server, printed_port, serving
 from tests.edge.serving.service.conftest import Hanging, Pair, hash_of
 from tests.edge.serving.service.desk import ask, clients, wait_status
 
 pytestmark = pytest.mark.workstation("load, signals and many connections take minutes under emulation")
 
 _MOMENT = 0.3
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "root" / "state"
-
-
-@pytest.fixture
-def served(pair: Pair, state: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server of the old bundle."""
-    with serving(tmp_path, pair.old, "--state", state) as server:
-        yield server
-        assert "Traceback" not in server.log.read_text()
 
 
 def restart(state: Path) -> None:
@@ -198,34 +183,30 @@ def test_a_restart_that_waits_for_native_code_ends_to_be_started_again(state: Pa
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
-            assert process.stdout
-            found = re.search(r":(\d+)/", process.stdout.readline())
-            assert found
-            with hanging.hung(int(found[1])):
+            with hanging.hung(printed_port(process)):
                 assert ask(state, "restart")["ok"]
                 assert process.wait(60) == 1
         finally:
             process.kill()
 
 
-def test_systemd_hears_of_a_restart_and_its_watchdog_of_the_next_process(pair: Pair, state: Path, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(tmp_path / "notify"))
-        told.settimeout(60)
-        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
-        with serving(tmp_path, pair.old, "--state", state, **environment):
-            assert told.recv(100) == b"READY=1"
-            assert ask(state, "restart")["ok"]
-            heard = [told.recv(100).split(b"\n")]
-            while [said[0] for said in heard[-2:]] != [b"READY=1", b"WATCHDOG=1"]:
-                heard.append(told.recv(100).split(b"\n"))
-        changes = [said for said in heard if said != [b"WATCHDOG=1"]]
-        if changes[0][0] == b"WATCHDOG=1":
-            del changes[0]  # The first beat of the process that ends.
-        assert [said[0] for said in changes] == [b"RELOADING=1", b"READY=1", b"WATCHDOG=1"]
-        # Until the next process beats, systemd waits longer than between two beats.
-        assert changes[0][-1] == b"WATCHDOG_USEC=300000000"
-        assert changes[2][-1] == b"WATCHDOG_USEC=400000"
+def test_systemd_hears_of_a_restart_and_its_watchdog_of_the_next_process(
+    told: socket.socket, pair: Pair, state: Path, tmp_path: Path
+) -> None:
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+    with serving(tmp_path, pair.old, "--state", state, **environment):
+        assert told.recv(100) == b"READY=1"
+        assert ask(state, "restart")["ok"]
+        heard = [told.recv(100).split(b"\n")]
+        while [said[0] for said in heard[-2:]] != [b"READY=1", b"WATCHDOG=1"]:
+            heard.append(told.recv(100).split(b"\n"))
+    changes = [said for said in heard if said != [b"WATCHDOG=1"]]
+    if changes[0][0] == b"WATCHDOG=1":
+        del changes[0]  # The first beat of the process that ends.
+    assert [said[0] for said in changes] == [b"RELOADING=1", b"READY=1", b"WATCHDOG=1"]
+    # Until the next process beats, systemd waits longer than between two beats.
+    assert changes[0][-1] == b"WATCHDOG_USEC=300000000"
+    assert changes[2][-1] == b"WATCHDOG_USEC=400000"
 
 
 def test_a_token_stays_across_a_restart_and_sighup_during_it_does_no_harm(pair: Pair, state: Path, tmp_path: Path) -> None:

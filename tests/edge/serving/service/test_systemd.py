@@ -23,15 +23,6 @@ pytestmark = pytest.mark.workstation("load, signals and many connections take mi
 _SECONDS = 30
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Iterator[socket.socket]:
-    """The socket on which systemd listens."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
-        made.bind(str(tmp_path / "notify"))
-        made.settimeout(_SECONDS)
-        yield made
-
-
 def states(told: socket.socket, seconds: float) -> list[str]:
     """Return what is said within a time."""
     found, end = list[str](), time.monotonic() + seconds
