@@ -73,12 +73,8 @@ def test_a_bundle_s_folder_is_named_by_its_hash_and_only_what_changed_is_sent(bo
     images = bytes(range(256)) * 4000
     first = bundle_of(tmp_path, "a", images=images, model=b"1" * 1000)
     done = deployed(first)
-    assert (done.outcome, done.sha256, done.previous, done.received_bytes) == (
-        "deployed",
-        sha256(first),
-        None,
-        first.stat().st_size,
-    )
+    assert (done.outcome, done.sha256, done.previous) == ("deployed", sha256(first), None)
+    assert done.received_bytes == first.stat().st_size
     assert done.golden
     assert done.golden.files[0].vectors == 32
     assert (board / "current").resolve() == board / "releases" / sha256(first)
@@ -200,10 +196,14 @@ def test_a_kill_between_the_switch_and_its_record_loses_no_release(board: Path, 
     assert deployed(first).outcome == "deployed"
 
 
-def test_without_room_there_nothing_is_sent(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def alter(board: Path, code: str) -> None:
+    """Have the board's Python execute some code first."""
     python = board.parents[2] / "bin/python3"
-    full = 'shutil = __import__("shutil"); shutil.disk_usage = lambda path: shutil._ntuple_diskusage(9, 9, 2**20)'
-    python.write_text(python.read_text().replace(' "$@"', f" -I -c '{full}; import sys; exec(sys.argv[3])' \"$@\""))
+    python.write_text(python.read_text().replace(' "$@"', f" -I -c '{code}; import sys; exec(sys.argv[3])' \"$@\""))
+
+
+def test_without_room_there_nothing_is_sent(board: Path, tmp_path: Path) -> None:
+    alter(board, 'shutil = __import__("shutil"); shutil.disk_usage = lambda path: shutil._ntuple_diskusage(9, 9, 2**20)')
     said: list[str] = []
     done = deployed(bundle_of(tmp_path, "a", model=b"1"), said)
     assert done.outcome == "failed"
@@ -221,10 +221,11 @@ def make_unreachable(home: Path, *hosts: str) -> None:
 def test_the_canary_s_failure_leaves_the_others_as_they_were(board: Path, tmp_path: Path) -> None:
     make_unreachable(board.parents[2], "one")
     bundle = bundle_of(tmp_path, "a", model=b"1")
-    found = deploy_to(["one", "two", "three"], order(bundle, options=DeployOptions(watch_seconds=0.0, canary=True)), SILENT)
+    with_canary = order(bundle, options=DeployOptions(watch_seconds=0.0, canary=True))
+    found = deploy_to(["one", "two", "three"], with_canary, SILENT)
     assert [item.outcome for item in found] == ["failed", "not tried", "not tried"]
     assert not (board / "current").exists()
-    found = deploy_to(["two", "one", "three"], order(bundle, options=DeployOptions(watch_seconds=0.0, canary=True)), SILENT)
+    found = deploy_to(["two", "one", "three"], with_canary, SILENT)
     assert [item.outcome for item in found][:2] == ["deployed", "failed"]
 
 
@@ -252,12 +253,11 @@ def test_a_budget_is_judged_here_and_its_refusal_changes_nothing(board: Path, tm
     assert (done.outcome, len(seen)) == ("refused", 1)
     assert "FAIL there" in (done.reason or "")
     assert not (board / "current").exists()
-    assert (
-        deployed(
-            bundle, budget="", judged=lambda report: replace(report, verdict=replace(report.verdict, status="PASS", checks=()))
-        ).outcome
-        == "deployed"
-    )
+
+    def passing(report: Any) -> Any:
+        return replace(report, verdict=replace(report.verdict, status="PASS", checks=()))
+
+    assert deployed(bundle, budget="", judged=passing).outcome == "deployed"
 
 
 def test_a_damaged_release_there_is_sent_again(board: Path, tmp_path: Path) -> None:
@@ -319,18 +319,20 @@ def test_a_board_that_says_nothing_is_given_up(board: Path, tmp_path: Path, monk
     assert not (board / "current").exists()
 
 
-def test_a_board_that_still_works_is_waited_for(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workstation that gives a board up after 1.5 seconds, and boards that say within 0.2 seconds that they still work."""
     monkeypatch.setattr(ssh, "SILENT_SECONDS", 1.5)
     program = ssh._program
     monkeypatch.setattr(ssh, "_program", lambda: program().replace("ALIVE_SECONDS = 60.0", "ALIVE_SECONDS = 0.2"))
+
+
+def test_a_board_that_still_works_is_waited_for(impatient: None, board: Path, tmp_path: Path) -> None:
     edgecnn(board.parents[2], "sleep 3; cat ~/golden.json")
     assert deployed(bundle_of(tmp_path, "a", model=b"1")).outcome == "deployed"
 
 
-def test_a_board_that_waits_for_another_run_is_waited_for(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "SILENT_SECONDS", 1.5)
-    program = ssh._program
-    monkeypatch.setattr(ssh, "_program", lambda: program().replace("ALIVE_SECONDS = 60.0", "ALIVE_SECONDS = 0.2"))
+def test_a_board_that_waits_for_another_run_is_waited_for(impatient: None, board: Path, tmp_path: Path) -> None:
     cache = board.parents[2] / ".cache/edgecnn"
     cache.mkdir(parents=True, exist_ok=True)
     held = os.open(cache, os.O_RDONLY)
@@ -378,9 +380,8 @@ def test_two_deployments_at_once_come_one_after_the_other(board: Path, tmp_path:
 
 
 def test_a_clock_of_1970_does_not_matter(board: Path, tmp_path: Path) -> None:
-    python = board.parents[2] / "bin/python3"
-    then = "import time; time.time = lambda: 0.0; time.gmtime = lambda now=0: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0))"
-    python.write_text(python.read_text().replace(' "$@"', f" -I -c '{then}; import sys; exec(sys.argv[3])' \"$@\""))
+    then = "time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0))"
+    alter(board, f"import time; time.time = lambda: 0.0; time.gmtime = lambda now=0: {then}")
     bundles = [bundle_of(tmp_path, f"b{number}", model=b"%d" % number) for number in range(2)]
     for bundle in bundles:
         assert deployed(bundle).outcome == "deployed"

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +151,12 @@ def the_same_twice(result: Result) -> None:
     result["files"].append({**named(result), "name": "int8.tflite again"})
 
 
-def a_file_less(result: Result) -> None:
-    result["files"].remove(named(result))
+def a_file_less(result: Result, name: str = "int8.tflite") -> None:
+    result["files"].remove(named(result, name))
     result["baseline"] = result["files"][0]["name"]
 
 
-def a_format_less(result: Result) -> None:
-    result["files"].remove(named(result, "int8.onnx"))
-    result["baseline"] = result["files"][0]["name"]
+a_format_less = partial(a_file_less, name="int8.onnx")
 
 
 def random_inputs(result: Result) -> None:

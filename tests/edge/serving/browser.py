@@ -13,18 +13,6 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 Points = Sequence[tuple[float, float]]
-TWO: Points = (
-    (0.3, 0.35),
-    (0.35, 0.22),
-    (0.5, 0.16),
-    (0.66, 0.24),
-    (0.68, 0.4),
-    (0.52, 0.62),
-    (0.3, 0.82),
-    (0.5, 0.8),
-    (0.74, 0.82),
-)
-"""A 2, as shares of the paper's width and height."""
 _SECONDS = 20
 
 

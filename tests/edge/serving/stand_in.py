@@ -20,6 +20,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+TWO = ((0.3, 0.35), (0.35, 0.22), (0.5, 0.16), (0.66, 0.24), (0.68, 0.4), (0.52, 0.62), (0.3, 0.82), (0.5, 0.8), (0.74, 0.82))
+"""A drawn 2, as shares of the paper's width and height."""
 Json = dict[str, Any]
 
 

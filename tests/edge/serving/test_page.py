@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
-from tests.edge.serving.browser import TWO, Browser
-from tests.edge.serving.stand_in import PAGE, Asked, Reply, StandIn, classified, picture
+from tests.edge.serving.browser import Browser
+from tests.edge.serving.stand_in import PAGE, TWO, Asked, Reply, StandIn, classified, picture
 
 pytestmark = pytest.mark.workstation("needs a browser")
 

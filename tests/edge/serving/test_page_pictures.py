@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
-from tests.edge.serving.browser import TWO, Browser
-from tests.edge.serving.stand_in import Asked, Json, Reply, StandIn, classified, file, model, picture
+from tests.edge.serving.browser import Browser
+from tests.edge.serving.stand_in import TWO, Asked, Json, Reply, StandIn, classified, file, model, picture
 
 pytestmark = pytest.mark.workstation("needs a browser")
 

@@ -31,6 +31,7 @@ from tests.digit_photos.photo import photo as photographed
 from tests.drawings import drawings
 from tests.edge.data.test_digit import BARS, DIGITS, FRAME, form_cell, in_frame, in_pencil, small_scan
 from tests.edge.inference.thresholds import with_threshold
+from tests.edge.serving.stand_in import TWO
 from tests.onnx_text import onnx_bytes
 
 pytestmark = pytest.mark.workstation("needs a browser")
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 IMAGES = 300
 LEAST = 0.95  # Probability from which the files accept an answer.
 FILES = ("float32.onnx", "int8.onnx")
-TWO = ((0.3, 0.35), (0.35, 0.22), (0.5, 0.16), (0.66, 0.24), (0.68, 0.4), (0.52, 0.62), (0.3, 0.82), (0.5, 0.8), (0.74, 0.82))
 SIZES = ((280, 280), (101, 333), (640, 480), (28, 28), (57, 40), (5, 400))
 # Awaits what a module of the page returns; arguments are JSON, and the last one is Selenium's callback.
 CLASSIFY = """

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -26,16 +26,23 @@ from tests.edge.serving.service.desk import ask
 
 _SECONDS = 60
 RULE = Rule((2, 2, 1), Preprocessing(1.0, "stretch", "any"))
+NEW = Prediction(np.array([0]), ("new",), np.array([[1, 0]], np.float32), ""), 1
+"""What a candidate's file answers, within a nanosecond."""
 OTHER_RULE = Rule((4, 4, 1), Preprocessing(1.0, "stretch", "any"))
 
 
-def counts(state: Path, answered: int) -> Any:
-    """Wait until the shadow has answered so many pictures, and return its counts."""
+def wait_answered(counts: Callable[[], dict[str, int]], answered: int) -> dict[str, int]:
+    """Wait until a shadow has answered so many pictures, and return its counts."""
     end = time.monotonic() + _SECONDS
-    while (found := ask(state, "status")["shadow"])["answered"] < answered:
+    while (found := counts())["answered"] < answered:
         assert time.monotonic() < end, found
-        time.sleep(0.02)
+        time.sleep(0.01)
     return found
+
+
+def counts(state: Path, answered: int) -> dict[str, int]:
+    """The same of a server's shadow."""
+    return wait_answered(lambda: ask(state, "status")["shadow"], answered)
 
 
 @pytest.mark.workstation("load, signals and many connections take minutes under emulation")
@@ -83,11 +90,8 @@ def test_frames_of_a_camera_are_live_pictures_too(pair: Pair, pictures: Path, tm
             assert picture.size == (12, 12)
 
 
-def candidate(*names: str, rule: Rule = RULE, timed: Any = None) -> Any:
-    def answer(image: Any) -> tuple[Prediction, int]:
-        return Prediction(np.array([1]), ("new",), np.array([[0, 1]], np.float32), ""), 1
-
-    return SimpleNamespace(files=tuple(SimpleNamespace(name=name, rule=rule, timed=timed or answer) for name in names))
+def candidate(*names: str, rule: Rule = RULE, timed: Callable[[Any], Any] = lambda image: NEW) -> Any:
+    return SimpleNamespace(files=tuple(SimpleNamespace(name=name, rule=rule, timed=timed) for name in names))
 
 
 @pytest.fixture
@@ -109,14 +113,6 @@ def offer(shadow: Shadow, *answers: tuple[str, str], source: Any = b"picture", r
     shadow.offer(source, {rule: image}, [{"file": file, "label": label} for file, label in answers])
 
 
-def wait_answered(shadow: Shadow, answered: int) -> dict[str, int]:
-    end = time.monotonic() + _SECONDS
-    while (found := shadow.counts())["answered"] < answered:
-        assert time.monotonic() < end, found
-        time.sleep(0.01)
-    return found
-
-
 def test_files_of_one_name_are_compared_and_else_the_first_ones(shadow_of: Any) -> None:
     shadow = shadow_of(candidate("a.tflite", "b.tflite"))
     for answers, same in (
@@ -128,7 +124,7 @@ def test_files_of_one_name_are_compared_and_else_the_first_ones(shadow_of: Any) 
     ):
         answered = shadow.counts()["answered"]
         offer(shadow, *answers)
-        assert wait_answered(shadow, answered + 1)["same"] == same
+        assert wait_answered(shadow.counts, answered + 1)["same"] == same
 
 
 def test_a_shadow_that_is_behind_drops_pictures_and_keeps_nobody_waiting(shadow_of: Any) -> None:
@@ -136,7 +132,7 @@ def test_a_shadow_that_is_behind_drops_pictures_and_keeps_nobody_waiting(shadow_
 
     def slow(image: Any) -> tuple[Prediction, int]:
         assert released.wait(_SECONDS)
-        return Prediction(np.array([0]), ("new",), np.array([[1, 0]], np.float32), ""), 1
+        return NEW
 
     shadow = shadow_of(candidate("a.tflite", timed=slow), wanted=100)
     try:
@@ -148,7 +144,7 @@ def test_a_shadow_that_is_behind_drops_pictures_and_keeps_nobody_waiting(shadow_
         assert shadow.counts()["dropped"] == 51 - waiting
     finally:
         released.set()
-    assert wait_answered(shadow, waiting)["same"] == waiting
+    assert wait_answered(shadow.counts, waiting)["same"] == waiting
     offer(shadow, ("a.tflite", "new"), source=b"x" * (module._MOST_WAITING_BYTES + 1))
     assert shadow.counts()["dropped"] == 52 - waiting
 
@@ -160,7 +156,7 @@ def test_a_candidate_that_can_t_answer_disagrees_and_goes_on(shadow_of: Any, tmp
     shadow = shadow_of(candidate("a.tflite", timed=failing), kept=Kept(tmp_path / "kept", 100))
     for number in (1, 2):
         offer(shadow, ("a.tflite", "../old\n"))
-        found = wait_answered(shadow, number)
+        found = wait_answered(shadow.counts, number)
         assert found["same"] == 0
     assert found["kept"] == 2
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
@@ -173,17 +169,17 @@ def test_a_candidate_with_other_images_gets_its_own(shadow_of: Any) -> None:
 
     def timed(image: Any) -> tuple[Prediction, int]:
         seen.append(image.shape)
-        return Prediction(np.array([0]), ("new",), np.array([[1, 0]], np.float32), ""), 1
+        return NEW
 
     stream = BytesIO()
     Image.new("L", (9, 9), 100).save(stream, "PNG")
     shadow = shadow_of(candidate("a.tflite", rule=OTHER_RULE, timed=timed))
     for source in (stream.getvalue(), np.zeros((9, 9, 3), np.uint8)):
         offer(shadow, ("a.tflite", "new"), source=source)
-    assert wait_answered(shadow, 2)["same"] == 2
+    assert wait_answered(shadow.counts, 2)["same"] == 2
     assert seen == [(4, 4, 1)] * 2
     offer(shadow, ("a.tflite", "new"), source=b"no picture")
-    assert wait_answered(shadow, 3)["same"] == 2
+    assert wait_answered(shadow.counts, 3)["same"] == 2
 
 
 def test_what_is_in_the_folder_already_counts_for_its_limit(tmp_path: Path) -> None:
