@@ -59,12 +59,17 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale.
-        ConfigError: If a host name is invalid, no file is for a device, or the budget has a limit that would judge none.
+        ConfigError: If a host name is invalid, no file is for a device, the budget has a limit that would judge none, or a
+            bundle's images are to be others.
     """
     check_hosts(hosts)
     with opened(target) as models, temporary_folder() as scratch:
         if not models.is_folder:
             raise ConfigError("devices take a folder with a manifest, or a bundle: name one")
+        if models.bundle:
+            if data is not None:
+                raise ConfigError(f"{models.named} brings its own test images: omit {field('data')}")
+            images.require_none(str(models.named))
         limits = Path(budget) if budget else None
         files, given = {}, list(arguments)
         if limits:

@@ -79,6 +79,13 @@ def test_whoever_asks_is_told_how_to_install_edgecnn_there(bundle: Path, monkeyp
     ]
 
 
+def test_a_bundle_is_measured_on_its_own_images_or_refused(bundle: Path) -> None:
+    with pytest.raises(ConfigError, match="brings its own test images: omit data"):
+        ec.bench_devices(bundle, ["pi"], data="elsewhere")
+    with pytest.raises(ConfigError, match="size applies only to a folder of images"):
+        ec.bench_devices(bundle, ["pi"], images=ec.FolderOptions(size=(8, 8)))
+
+
 def judged(result: Result, of: Sent, folder: Path) -> ec.Report:
     """Return a board's result as it is judged here."""
     (folder / "sent.json").write_text(json.dumps(result))
