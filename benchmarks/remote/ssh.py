@@ -83,11 +83,15 @@ _SENTENCES = (
 
 
 def check_hosts(hosts: Sequence[str]) -> None:
-    """Raise if ssh would read a name as an option, a shell as more than a name, or a name occurs twice.
+    """Raise if none is named, ssh would read a name as an option, a shell as more than a name, or a name occurs twice.
 
     Raises:
-        ConfigError: If a name is invalid.
+        ConfigError: If a name is invalid, or none is named.
     """
+    if isinstance(hosts, str):  # Each letter would be one of them.
+        raise ConfigError(f"{field('devices')} must be a list, got {hosts}")
+    if not hosts:
+        raise ConfigError(f"no board is named: add {field('devices')}, for example pi@raspberrypi.local")
     for host, count in Counter(hosts).items():
         if host.startswith("-") or not host or _UNSAFE.search(host) or not host.isprintable():
             raise ConfigError(

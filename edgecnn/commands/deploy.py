@@ -69,9 +69,10 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.benchmarks.deploy.order import files_to_deploy, order_for
     from edgecnn.benchmarks.deploy.records import SCHEMA, Deployment
     from edgecnn.benchmarks.gate.budget import load_budgets
+    from edgecnn.benchmarks.remote.ssh import check_hosts
     from edgecnn.edge.model_folder import opened
 
-    _require(devices)
+    check_hosts(devices)
     if sign:
         require_key(Path(sign))
     with opened(target) as models, temporary_folder() as scratch:
@@ -114,7 +115,6 @@ def rollback(devices: Devices, *, command: str | None = None, progress: Progress
     from edgecnn.benchmarks.deploy.boards import rolled_back
     from edgecnn.benchmarks.deploy.records import SCHEMA, Deployment
 
-    _require(devices)
     again = command or f"edgecnn.rollback({list(devices)!r})"
     return Deployment(SCHEMA, again, "", 0, (), None, rolled_back(devices, progress))
 
@@ -129,16 +129,7 @@ def deploy_status(devices: Devices, *, progress: Progress = SILENT) -> "DeploySt
     """
     from edgecnn.benchmarks.deploy.boards import statuses
 
-    _require(devices)
     return statuses(devices, progress)
-
-
-def _require(devices: Sequence[str]) -> None:
-    from edgecnn.benchmarks.remote.ssh import check_hosts
-
-    if not devices:
-        raise ConfigError(f"no board is named: add {field('devices')}, for example pi@raspberrypi.local")
-    check_hosts(devices)
 
 
 def command(

@@ -22,6 +22,13 @@ def test_a_host_that_is_an_option_or_more_than_a_name_is_refused(host: str) -> N
     assert str(refused.value).isprintable()
 
 
+def test_no_host_and_a_text_instead_of_a_list_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no board is named: add devices"):
+        check_hosts([])
+    with pytest.raises(ConfigError, match="devices must be a list, got pi"):
+        check_hosts("pi")
+
+
 def test_what_ssh_takes_is_taken_once() -> None:
     with pytest.raises(ConfigError, match="device=pi is named 2 times"):
         check_hosts(["pi", "other", "pi"])
