@@ -1,11 +1,15 @@
 """The OpenAPI document describes the routes, and what they answer, also to requests that nobody thought of."""
 
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
 
+from edgecnn.edge.serving.app import Site, application
+from edgecnn.edge.serving.export_page import PAGE
+from edgecnn.edge.serving.metrics import Metrics
 from edgecnn.edge.serving.openapi import openapi
+from edgecnn.edge.serving.security import Access
 from tests.edge.serving.running import Server
 
 pytestmark = pytest.mark.workstation("invented requests take minutes under emulation")
@@ -15,10 +19,11 @@ EXAMPLES = 30
 
 def test_it_lists_every_route_but_the_page_and_describes_the_model(server: Server) -> None:
     document = server.get("/api/openapi.json").json
+    app: Any = application(Site(cast(Any, None), Metrics(), "0"), Access())
+    assert document["paths"].keys() == app._paths - {"/", *(f"/{path.name}" for path in PAGE.iterdir())}
     for path, methods in document["paths"].items():
         (method,) = methods
-        wrong = "PUT"
-        assert server.request(wrong, path).status == 405, path
+        assert server.request("PUT", path).status == 405, path
         assert server.request(method.upper(), path).status in (200, 400, 404), path
     document = openapi("0")
     schema = {"$ref": "#/components/schemas/Model", "components": document["components"]}
