@@ -53,14 +53,14 @@ def write(service: Service) -> bool:
     """Write the unit, whole or not at all, and the folder of its state; return whether the unit is new or another one.
 
     Raises:
-        Failed: If systemd does not run here, a system unit can't be written, or a path has a control character.
-        OSError: If the unit of the caller's own manager can't be written.
+        Failed: If systemd does not run here, or a path has a control character.
+        OSError: If the unit can't be written.
     """
-    found, path = version(), unit_path(service.user is None)
+    found, own = version(), service.user is None
+    path = unit_path(own)
     unit_text(service, found)  # What no unit can hold is said first.
-    if service.user != "":
-        Path(service.state).mkdir(mode=0o700, parents=True, exist_ok=True)
-    if service.user is None and not _can_isolate(service):
+    Path(service.state).mkdir(mode=0o700, parents=True, exist_ok=True)
+    if own and not _can_isolate(service):
         tell("say", "the service can read all that you can: this system gives a user's programs no view of files of their own")
         service = service._replace(isolated=False)
     text = unit_text(service, found)
@@ -70,18 +70,15 @@ def write(service: Service) -> bool:
     except (OSError, ValueError):  # It is missing or damaged.
         pass
     part = path.with_name(path.name + ".part")
-    if service.user is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    else:
-        _as_root(["install", "-m", "644", "/dev/stdin", str(part)], text)
-        _as_root(["sync", str(part)])
-        _as_root(["mv", str(part), str(path)])
-    _change(service.user is None, "daemon-reload")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if not own:
+        part.chmod(0o644)  # Whatever root's umask is.
+    part.replace(path)
+    _change(own, "daemon-reload")
     return True
 
 
@@ -161,16 +158,12 @@ def _last_logged(own: bool, since: float) -> list[str]:
 
 
 def _change(own: bool, *words: str, may_fail: bool = False) -> None:
-    """Call systemctl; for the system's manager, as root."""
+    """Have systemctl change something; only root has a service that is not its `own`, and needs no sudo."""
     _require_systemd()
     began = time.time()
-    if own:
-        done = _run(["systemctl", "--user", *words])
-        failed = _problem(done) if done.returncode else ""
-    else:
-        failed = _refused(["systemctl", *words])
-    if failed and not may_fail:
-        why = (_last_logged(own, began) if words[0] == "restart" else []) or [failed]
+    done = _run(["systemctl", *(["--user"] if own else []), *words])
+    if done.returncode and not may_fail:
+        why = (_last_logged(own, began) if words[0] == "restart" else []) or [_problem(done)]
         more = f"journalctl {'--user ' if own else ''}--unit {UNIT} says more"
         raise Failed(f"systemctl {' '.join(words)} failed there ({why[-1]}): {more}")
 
@@ -183,28 +176,12 @@ def _systemctl(own: bool, *words: str) -> str:
     return done.stdout
 
 
-def _as_root(command: list[str], text: str = "") -> None:
-    problem = _refused(command, text)
-    if problem:
-        raise Failed(problem)
-
-
-def _refused(command: list[str], text: str = "") -> str:
-    """Run a command as root, and return why it failed, or an empty text."""
-    root = os.geteuid() == 0
-    done = _run([*([] if root else ["sudo", "-n"]), *command], text)
-    if done.returncode and not root and "password is required" in done.stderr:
-        needs = "a service of the whole system needs sudo without a password there"
-        return f"{needs}, for {' '.join(command)}: allow it, or have a service of the user's own"
-    return _problem(done) if done.returncode else ""
-
-
-def _run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     # Some connections come without it; the manager is where it always is.
     environment = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **os.environ, "LC_ALL": "C"}
     try:
         return subprocess.run(
-            command, input=text, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
+            command, input="", env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
         )
     except FileNotFoundError:
         raise Failed(f"{command[0]} is not installed there: install it") from None

@@ -1,5 +1,6 @@
 """The unit of a board's service, as systemd itself reads it, and the calls of systemctl, to a stand-in."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -239,18 +240,20 @@ def test_a_user_s_service_runs_without_a_login_or_the_command_for_it_is_named(bo
     assert board.calls() == ["loginctl enable-linger pi"]
 
 
-def test_the_system_s_unit_is_written_by_sudo_or_what_is_needed_is_said(
+def test_the_system_s_unit_is_root_s_and_read_by_the_system_s_manager(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    system = own(tmp_path)._replace(user="pi", home="/home/pi")
-    board.says("sudo", "echo 'sudo: a password is required' >&2; exit 1")
-    with pytest.raises(Failed, match="needs sudo without a password there, for install "):
-        systemctl.write(system)
-    board.says("sudo", f'[ "$2" = install ] && cat >{tmp_path}/written; exit 0')
-    assert systemctl.write(system)
-    assert (tmp_path / "written").read_text() == unit_text(system, 257)
-    assert board.calls()[-2:] == [
-        "sudo -n mv /etc/systemd/system/edgecnn.service.part /etc/systemd/system/edgecnn.service",
-        "sudo -n systemctl daemon-reload",
-    ]
+    assert systemctl.unit_path(False) == Path("/etc/systemd/system") / UNIT
+    path = tmp_path / "system" / UNIT
+    monkeypatch.setattr(systemctl, "unit_path", lambda own: path)
+    system = own(tmp_path)._replace(user="root", home="/root")
+    before = os.umask(0o077)
+    try:
+        assert systemctl.write(system)
+    finally:
+        os.umask(before)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (unit_text(system, 257), 0o644)
+    assert board.calls()[-1] == "systemctl daemon-reload"
+    board.says("systemctl", 'case "$*" in *--version) echo "systemd 257";; *) echo "Access denied" >&2; exit 1;; esac')
+    with pytest.raises(Failed, match=r"systemctl daemon-reload failed there \(Access denied\): journalctl --unit"):
+        systemctl.write(system._replace(writes_code=True))
