@@ -1,7 +1,7 @@
 """What deploying says of each board."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from edgecnn.benchmarks.bundle.golden import GoldenCheck
 from edgecnn.benchmarks.doctor.examine import Examination
@@ -10,7 +10,6 @@ from edgecnn.edge.serving.answered.summary import Answered
 
 SCHEMA = 1
 Outcome = Literal["deployed", "unchanged", "rolled back", "refused", "taken back", "failed", "not tried"]
-OUTCOMES: Final = get_args(Outcome)
 GOOD: Final = ("deployed", "unchanged", "rolled back")
 """Outcomes after which the wanted bundle is in service."""
 

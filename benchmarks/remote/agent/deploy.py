@@ -188,10 +188,8 @@ class _Transaction:
             raise NotTaken(reason)
 
     def _ran(self, program: str, command: str, *arguments: str) -> tuple[int, str, str]:
-        said = [""]
-        code, printed = execute([program, command, str(self._bundle), *arguments, "--json", "-"], self._run, said.append)
-        last = [line for line in said if line.strip()][-1:]
-        return code, printed, "".join(last).partition("edgecnn: ")[2]
+        code, printed, said = execute([program, command, str(self._bundle), *arguments, "--json", "-"], self._run)
+        return code, printed, "".join(said[-1:]).partition("edgecnn: ")[2]
 
     def _load(self) -> None:
         """Let the running service load the bundle next to the one that answers, compare its golden vectors, and shadow it."""

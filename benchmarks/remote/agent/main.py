@@ -75,16 +75,9 @@ def examine(request: dict[str, Any], cache: Path, run: Path) -> tuple[int, str, 
 def _run(program: str, bundle: Path | None, request: dict[str, Any], run: Path) -> tuple[int, str, str]:
     for name, text in request.get("files", {}).items():
         (run / name).write_bytes(text.encode())
-    said = [""]
-
-    def on_line(line: str) -> None:
-        if line.strip():
-            said.append(line)
-            tell("say", line)
-
     command = [program, request["command"], *([str(bundle)] if bundle else []), *request.get("arguments", ()), "--json", "-"]
-    code, printed = execute(command, run, on_line)
-    return code, printed, said[-1]
+    code, printed, said = execute(command, run, lambda line: tell("say", line))
+    return code, printed, "".join(said[-1:])
 
 
 _ANSWERS = {"bench": bench, "examine": examine, "deploy": deploy, "rollback": rollback}

@@ -15,13 +15,16 @@ from edgecnn.benchmarks.remote.agent.conversation import ALIVE_SECONDS, Interrup
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>.
 
 
-def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tuple[int, str]:
-    """Run a command to its end, and return its exit code and output; it dies with this process or with the connection.
+def execute(command: list[str], run: Path, on_line: Callable[[str], None] = lambda line: None) -> tuple[int, str, list[str]]:
+    """Run a command to its end; it dies with this process or with the connection.
 
     Args:
         command: Program and arguments.
         run: Folder where it runs and has its temporary files.
-        on_line: Called with each line of its standard error.
+        on_line: Called with each line of its standard error that is not blank.
+
+    Returns:
+        Its exit code, its output, and these lines.
 
     Raises:
         Interrupted: If the connection ended; then the command, and everything it started, has ended.
@@ -42,8 +45,8 @@ def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tu
     assert child.stdout  # noqa: S101  # It is a pipe.
     assert child.stderr  # noqa: S101  # As above.
     try:
-        printed = _listen(child.stdout.fileno(), child.stderr.fileno(), on_line)
-        return child.wait(), printed
+        printed, said = _listen(child.stdout.fileno(), child.stderr.fileno(), on_line)
+        return child.wait(), printed, said
     finally:
         if child.returncode is None:
             os.killpg(child.pid, signal.SIGKILL)
@@ -52,9 +55,16 @@ def execute(command: list[str], run: Path, on_line: Callable[[str], None]) -> tu
         child.stderr.close()
 
 
-def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> str:
-    """Return what comes on a child's standard output until both of its pipes end, and hand on the lines of the other."""
-    printed, line = bytearray(), bytearray()
+def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> tuple[str, list[str]]:
+    """Return what comes on a child's standard output until both of its pipes end, and the lines of the other."""
+    printed, line, said = bytearray(), bytearray(), []
+
+    def hear(whole: bytearray) -> None:
+        text = whole.decode("utf-8", "replace")
+        if text.strip():
+            said.append(text)
+            on_line(text)
+
     with selectors.DefaultSelector() as selector:
         for stream in (0, stdout, stderr):
             selector.register(stream, selectors.EVENT_READ)
@@ -74,7 +84,6 @@ def _listen(stdout: int, stderr: int, on_line: Callable[[str], None]) -> str:
                     *lines, rest = (line + data).split(b"\n")
                     line = bytearray(rest)
                     for whole in lines:
-                        on_line(whole.decode("utf-8", "replace"))
-    if line:
-        on_line(line.decode("utf-8", "replace"))
-    return printed.decode("utf-8", "replace")
+                        hear(whole)
+    hear(line)
+    return printed.decode("utf-8", "replace"), said

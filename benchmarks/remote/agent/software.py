@@ -102,8 +102,7 @@ def _check(command: list[str], run: Path, problem: str) -> None:
     Raises:
         Failed: If it fails; the message has its reason.
     """
-    said: list[str] = []
-    code, printed = execute(command, run, said.append)
+    code, printed, said = execute(command, run)
     if code:
         lines = [line.strip() for line in (*printed.splitlines(), *said) if line.strip()]
         full = [line for line in lines if "No space left on device" in line]
@@ -114,7 +113,7 @@ def _check(command: list[str], run: Path, problem: str) -> None:
 def _version(program: str, run: Path) -> str | None:
     """Return the output of `edgecnn --version`; None if it can't run."""
     try:
-        code, printed = execute([program, "--version"], run, lambda line: None)
+        code, printed, _ = execute([program, "--version"], run)
     except OSError:
         return None
     words = printed.split()
