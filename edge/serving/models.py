@@ -169,7 +169,7 @@ class ModelSource:
     """Where the files come from and how they are opened.
 
     Attributes:
-        targets: Folders, bundles or files.
+        targets: Folders, bundles or files, at least one.
         open_file: Opens a file.
         verdict_of: Returns the verdict of a folder's last benchmark.
         trust_unverified: Whether files are served that no manifest lists.
@@ -179,6 +179,10 @@ class ModelSource:
     open_file: Callable[[ModelFile], Classifier]
     verdict_of: Callable[[ModelFolder], LastVerdict | None]
     trust_unverified: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ConfigError("nothing is named: name a folder, a bundle or a file")
 
     def load(self, check: Check | None = None) -> Models:
         """Open all files, and have `check` see each of them, if there is one.
