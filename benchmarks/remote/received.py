@@ -41,7 +41,7 @@ from edgecnn.edge.text import counted
 
 # Limits as `edgecnn bench` takes them, by the fields of `Budget`.
 _OPTIONS = {option_of(name, item): name for name, (_, item) in declared(Budget).items() if isinstance(item, Option)}
-# The same of what is measured: `True` where the option has no number that a result repeats.
+# The same of what is measured.
 _MEASURING = {
     option_of(name, declared(owner)[name][1]): name
     for owner, names in (
