@@ -153,6 +153,8 @@ def _file_problems(file: FileResult, classes: int) -> Iterator[str]:
             yield "invalid times"
         if min(launch.import_ns, launch.load_ns) < 0 or min(launch.peak_memory_bytes, launch.steady_memory_bytes) < 1:
             yield "a launch of no memory, or of a negative time"
+    if not all(0 < item.percent < 100 for item in file.latency.percentiles):
+        yield "a percentile outside of 0 to 100"
     if file.accuracy:
         yield from _accuracy_problems(file.accuracy, classes)
     if file.images_per_run < 1:

@@ -185,6 +185,11 @@ def fewer_lost(result: Result) -> None:
     accuracy["lost"] += 1
 
 
+def an_impossible_percentile(result: Result) -> None:
+    for file in result["files"]:
+        file["latency"]["percentiles"][0]["percent"] = 250.0
+
+
 def test_which_file_counts_first_is_what_was_asked_for_here(bundle: Path, honest: str, tmp_path: Path) -> None:
     result = json.loads(honest) | {"prefer": "size"}
     assert judged(result, sent(bundle, ARGUMENTS), tmp_path).prefer == "accuracy"
@@ -223,6 +228,7 @@ def test_which_file_counts_first_is_what_was_asked_for_here(bundle: Path, honest
         (more_labels, "int8.tflite was judged on other images"),
         (more_copies, "int8.tflite was judged on other images"),
         (fewer_lost, "int8.tflite was judged on other images"),
+        (an_impossible_percentile, "a percentile outside of 0 to 100"),
     ],
 )
 def test_a_result_of_something_else_than_was_sent_is_none(
