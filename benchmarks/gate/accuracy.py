@@ -16,10 +16,6 @@ from edgecnn.edge.model.preprocess import Floats
 _RANGE = 4.0
 # A file shown to be better by more than this, or than a larger limit, did not come from the reference.
 _LEAST_POINTS = 0.5
-ALL_LEARNT = (
-    "accuracy can't be judged: every test image is an exact copy of a training image, which the model may know by heart: give "
-    "images that it was not trained on"
-)
 
 
 def brier_scores(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float64]:

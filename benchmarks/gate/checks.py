@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from edgecnn.benchmarks.gate.accuracy import ALL_LEARNT, Accuracy, doubt, nothing_to_judge_by
+from edgecnn.benchmarks.gate.accuracy import Accuracy, doubt, nothing_to_judge_by
 from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, UNDECIDED, UNJUDGED, Check, Figures, Policy, Verdict, worst
 from edgecnn.benchmarks.machine.noise import Noise, hidden_factor
@@ -19,12 +19,14 @@ MOST_NAMED = 5
 # One image may be lost by chance. An equally good file that changes 0.3 % of its answers loses both images of a class of two
 # in fewer than 1 of 300 test sets with 300 such classes (`tests/benchmarks/gate/test_class_changes.py`).
 _LEAST_RIGHT = 2
-
-
 _CONFIDENCE = 0.95
 # A class that keeps less than half of its accuracy is lost: a file shown to have lost one fails, whatever its other limits. A
 # file that is never right on a class may have lost it, and does not pass.
 _LOST_CLASS_POINTS = 50.0
+_ALL_LEARNT = (
+    "accuracy can't be judged: every test image is an exact copy of a training image, which the model may know by heart: give "
+    "images that it was not trained on"
+)
 
 
 def drop(accuracy: Accuracy, allowed: float, reference: str) -> Check:
@@ -54,19 +56,10 @@ def drop(accuracy: Accuracy, allowed: float, reference: str) -> Check:
     return _check(within, beyond, text)
 
 
-def agreement(accuracy: Accuracy, least: float, reference: str) -> Check:
-    """Compare the share of images with the reference's class with its limit in percent."""
-    return _share(accuracy.agreement, accuracy.same_class, accuracy, least, f"of images have {reference}'s class")
-
-
-def minimum(accuracy: Accuracy, least: float) -> Check:
-    """Compare the share of correct images with its limit in percent."""
-    if accuracy.right is None:
+def _share(share: Interval | None, count: int, accuracy: Accuracy, least: float, what: str) -> Check:
+    """Compare a share of the images, which is of `count` of them, with its limit in percent."""
+    if share is None:
         raise ValueError("accuracy must have its interval to be judged")
-    return _share(accuracy.right, accuracy.correct, accuracy, least, "of images are right")
-
-
-def _share(share: Interval, count: int, accuracy: Accuracy, least: float, what: str) -> Check:
     within, beyond = 100 * share.low >= least, 100 * share.high < least
     text = (
         f"{100 * share.estimate:.2f} % {what} ({100 * share.low:.2f} to {100 * share.high:.2f} %, 95 %), the limit is at least "
@@ -176,9 +169,8 @@ def brier_increase(accuracy: Accuracy, allowed: float) -> Check:
     if found is None:
         raise ValueError("the Brier score must have been measured to be judged")
     text = (
-        f"the Brier score differs by {found.estimate:+.4f} from the reference's ({found.low:+.4f} to "
-        f"{found.high:+.4f}, 95 %), the "
-        f"limit is {allowed:g}"
+        f"the Brier score differs by {found.estimate:+.4f} from the reference's ({found.low:+.4f} to {found.high:+.4f}, 95 %), "
+        f"the limit is {allowed:g}"
     )
     return _check(found.high <= allowed, found.low > allowed, text)
 
@@ -290,9 +282,9 @@ def accuracy_checks(accuracy: Accuracy, budget: Budget, reference: str, class_na
     """Judge accuracy alone, as `judge` does: a check for each limit, and one for a lost class. Arguments: see `Figures`."""
     checks = []
     if accuracy.all_learnt and budget.of_accuracy():
-        return [Check(UNJUDGED, ALL_LEARNT)]
+        return [Check(UNJUDGED, _ALL_LEARNT)]
     if budget.min_accuracy_percent is not None:
-        checks.append(minimum(accuracy, budget.min_accuracy_percent))
+        checks.append(_share(accuracy.right, accuracy.correct, accuracy, budget.min_accuracy_percent, "of images are right"))
     if not budget.beside_reference():
         return checks
     if reason := nothing_to_judge_by(accuracy, reference):
@@ -300,7 +292,8 @@ def accuracy_checks(accuracy: Accuracy, budget: Budget, reference: str, class_na
     if budget.max_drop_points is not None:
         checks.append(drop(accuracy, budget.max_drop_points, reference))
     if budget.min_agreement_percent is not None:
-        checks.append(agreement(accuracy, budget.min_agreement_percent, reference))
+        what = f"of images have {reference}'s class"
+        checks.append(_share(accuracy.agreement, accuracy.same_class, accuracy, budget.min_agreement_percent, what))
     if found := worst_class(accuracy, budget.max_class_drop_points, class_names):
         checks.append(found)
     if budget.max_brier_increase is not None:

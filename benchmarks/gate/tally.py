@@ -50,14 +50,9 @@ def share_interval(count: int, images: int, weight: float = 1.0) -> Interval:
 
 
 class Tally:
-    """Counts for a file and its reference. Its size grows with the classes, flips and groups, not with the images.
+    """Counts for a file and its reference. Its size grows with the `classes`, flips and groups, not with the images."""
 
-    Args:
-        classes: Number of classes.
-        grouped: Whether `add` receives each image's group.
-    """
-
-    def __init__(self, classes: int, grouped: bool = False) -> None:
+    def __init__(self, classes: int) -> None:
         self._classes = classes
         self._images = 0
         self._change = self._largest_change = self._loss = self._reference_loss = 0.0
@@ -69,8 +64,8 @@ class Tally:
         self._confusion: Counter[tuple[int, int]] = Counter()
         self._flips: list[Flip] = []
         self._accepted, self._has_threshold = np.zeros(2, np.int64), False  # Accepted answers, and errors among them.
-        # By label and group: images, and lost minus gained.
-        self._group_sizes: Counter[tuple[int, int]] | None = Counter() if grouped else None
+        # By label and group: images, and lost minus gained; empty without groups.
+        self._group_sizes: Counter[tuple[int, int]] = Counter()
         self._group_losses: Counter[tuple[int, int]] = Counter()
 
     def add(  # Longer than 50 lines: its arguments and their docs.
@@ -89,7 +84,7 @@ class Tally:
             reference: Class probabilities from the reference for the same images, (n, classes).
             labels: Labels, (n,).
             places: Indices in the test set, (n,); None if all of its images are added in order.
-            groups: Group numbers, (n,), if images come in groups.
+            groups: Group numbers, (n,), if images come in groups: then of every call.
             accepted: Whether the file's threshold accepts each answer, (n,); None for a file without one.
 
         Raises:
@@ -139,8 +134,6 @@ class Tally:
     def _add_groups(
         self, labels: NDArray[np.int64], groups: NDArray[np.int64], lost: NDArray[np.bool_], gained: NDArray[np.bool_]
     ) -> None:
-        if self._group_sizes is None:
-            return
         self._group_sizes.update(zip(labels.tolist(), groups.tolist(), strict=True))
         self._group_losses.update(zip(labels[lost].tolist(), groups[lost].tolist(), strict=True))
         self._group_losses.subtract(zip(labels[gained].tolist(), groups[gained].tolist(), strict=True))
@@ -168,7 +161,7 @@ class Tally:
         if not images:
             raise ValueError("images must be at least one, got none")
         right, reference_right, lost, gained = (int(row.sum()) for row in self._by_class[1:])
-        groups = _by(_GROUP, self._group_sizes or {})
+        groups = _by(_GROUP, self._group_sizes)
         counts = weight(map(sum, groups.values())) if groups else 1.0
         score = self._score / images
         variance = max(self._squared_score / images - score**2, 0.0) * images / max(images - 1, 1)
@@ -209,7 +202,7 @@ class Tally:
 
     def _class_counts(self) -> tuple[ClassCounts, ...]:
         counts: list[list[int]] = self._by_class.T.tolist()
-        sizes, losses_of = _by(_LABEL, self._group_sizes or {}), _by(_LABEL, self._group_losses)
+        sizes, losses_of = _by(_LABEL, self._group_sizes), _by(_LABEL, self._group_losses)
         there = [place for place, of in enumerate(counts) if of[0]]
         alone = [self._p([[balance] for balance in losses_of.get(place, ())], *counts[place][3:]) for place in there]
         p = dict(zip(there, holm(alone), strict=True))
@@ -221,7 +214,7 @@ class Tally:
 
     def _p(self, groups: Iterable[Iterable[int]], lost: int, gained: int) -> float:
         """Return McNemar's p, which needs independent units: images, or `groups`, which lose more or gain more."""
-        if self._group_sizes is None:
+        if not self._group_sizes:
             return mcnemar_p(lost, gained)
         balances = [*map(sum, groups)]
         return mcnemar_p(sum(balance > 0 for balance in balances), sum(balance < 0 for balance in balances))

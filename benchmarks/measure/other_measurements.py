@@ -113,7 +113,7 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
     """
     images = len(test.labels)
     chosen = chosen or [False] * len(processes)
-    tallies = [Tally(classes, groups is not None) for _ in processes]
+    tallies = [Tally(classes) for _ in processes]
     seen: dict[bytes, int] = {}
     known = np.isin(np.arange(images), learnt)
     if all_learnt := bool(known.all()):

@@ -23,7 +23,7 @@ def without_nine(nines: int, grouped: bool = False) -> Accuracy:
 def tallied(chosen: NDArray[np.int64], labels: NDArray[np.int64], grouped: bool = False) -> Accuracy:
     """Count answers compared with a reference that is always right, in groups of two if `grouped`."""
     rows = np.eye(CLASSES, dtype=np.float32)
-    tally = Tally(CLASSES, grouped)
+    tally = Tally(CLASSES)
     tally.add(rows[chosen], rows[labels], labels, groups=np.arange(len(labels)) // 2 if grouped else None)
     return tally.accuracy()
 
@@ -74,7 +74,7 @@ def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
     (said,) = moved_classes("int8.tflite", accuracy, DIGITS)
     assert all(part in said for part in ("digit 3 (76 of 100", ", the reference 100"))
     # A group that loses and gains equally is no evidence: half of each pair, in both directions.
-    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES, grouped=True)
+    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES)
     wrong = (labels + 1) % CLASSES
     even = np.arange(1000) % 2 == 0
     tally.add(rows[np.where(even, labels, wrong)], rows[np.where(even, wrong, labels)], labels, groups=np.arange(1000) // 2)
@@ -84,7 +84,7 @@ def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
 def test_a_class_whose_images_are_one_group_is_one_piece_of_evidence_however_many_groups_the_others_are() -> None:
     labels = np.concatenate([np.arange(18_000) % 9, np.full(40, 9)])
     chosen, groups = np.where(labels == 9, 8, labels), np.minimum(np.arange(18_040), 18_000)
-    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES, grouped=True)
+    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES)
     tally.add(rows[chosen], rows[labels], labels, groups=groups)
     accuracy = tally.accuracy()
     assert accuracy.mcnemar_p == 1  # One group lost.

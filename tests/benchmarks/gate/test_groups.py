@@ -53,7 +53,7 @@ def test_a_tally_of_groups_has_wider_intervals_and_the_same_estimates() -> None:
     labels = np.arange(400) % 4
     reference = np.eye(4, dtype=np.float32)[labels]
     candidate = np.eye(4, dtype=np.float32)[np.where(labels + np.arange(400) // 20 == 1, 2, labels)]
-    alone, together = Tally(4), Tally(4, grouped=True)
+    alone, together = Tally(4), Tally(4)
     alone.add(candidate, reference, labels)
     together.add(candidate, reference, labels, groups=np.arange(400) // 20)
     one, other = alone.accuracy(), together.accuracy()
