@@ -131,8 +131,8 @@ def load_budgets(
         if name == reference and (idle := [limit for limit in numbers if limit in BESIDE_REFERENCE]):
             raise ConfigError(f"{where}: {idle[0]} compares a file with its reference, which is {name} itself: remove it")
         own[name] = _budget({**general, **numbers, **given}, where)
-        if not is_exported(format_of(Path(name))) and Budget(**numbers).of_exported():
-            raise ConfigError(f"{where}: {Budget(**numbers).of_exported()[0]} applies only to exported files: remove it")
+        if not is_exported(format_of(Path(name))) and (idle := [limit for limit in numbers if limit not in ACCURACY_LIMITS]):
+            raise ConfigError(f"{where}: {idle[0]} applies only to exported files: remove it")
     return Budgets(everyone, own)
 
 

@@ -117,6 +117,12 @@ def test_the_command_line_goes_over_both(tmp_path: Path) -> None:
     assert budgets.of("int8.tflite") == Budget(max_drop_points=0, max_p90_ms=3, max_size_kib=9)
 
 
+def test_a_limit_of_exported_files_alone_is_told_with_its_place_whatever_its_value(tmp_path: Path) -> None:
+    path = write(tmp_path, '[files."model.keras"]\nmax_p90_ms = -1')
+    with pytest.raises(ConfigError, match=r'budget\.toml, \[files\."model\.keras"\]: max_p90_ms applies only to exported'):
+        load_budgets(path, {"max_p90_ms": 3}, (*KNOWN, "model.keras"))
+
+
 def test_without_a_reference_there_is_no_drop_to_limit_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert load_budgets(None, {"max_p90_ms": 2}, KNOWN, False).general == Budget(None, max_p90_ms=2)
     assert load_budgets(None, {"max_drop_points": 1}, KNOWN, False).general == Budget(1)
