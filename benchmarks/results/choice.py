@@ -15,7 +15,6 @@ from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.pareto import DIGITS, share_of_all
 from edgecnn.benchmarks.results.records import Choice, DeviceResults, FileResult, Report
 from edgecnn.benchmarks.statistics.proportions import drop_interval
-from edgecnn.edge.export_records import Interval
 
 Files = dict[str, FileResult]
 
@@ -157,32 +156,22 @@ def _removed(reports: Sequence[Report], names: Sequence[str], criterion: Prefere
 
 
 def _less_accurate(report: Report, files: Sequence[FileResult], factor: float) -> dict[str, str]:
-    groups: dict[int, list[FileResult]] = {}  # Of files that the same images judge.
+    groups: dict[int, list[tuple[str, Accuracy]]] = {}  # Of files that the same images judge.
     for file in files:
         if file.accuracy:
-            groups.setdefault(file.accuracy.chose, []).append(file)
+            groups.setdefault(file.accuracy.chose, []).append((file.name, file.accuracy))
     found = {}
     for same in groups.values():
-        best = max(same, key=lambda file: round(share_of_all(report, file.accuracy), DIGITS) if file.accuracy else 0.0)
-        for file in same:
-            drop = paired_drop(best, file)
-            if drop and drop.low > 0:
+        best, most = max(same, key=lambda of: round(share_of_all(report, of[1]), DIGITS))
+        for name, accuracy in same:
+            weight = min(most.weight, accuracy.weight)  # Groups of dependent images widen the interval.
+            lost, gained = apart(most, accuracy)
+            # It excludes 0 exactly if McNemar's p is at most 0.05.
+            drop = drop_interval(lost * weight, gained * weight, most.images * weight)
+            if drop.low > 0:
                 points = f"{100 * drop.low:.2f} to {100 * drop.high:.2f} points"
-                found[file.name] = f"right on {points} less of the images than {best.name} (95 %)"
+                found[name] = f"right on {points} less of the images than {best} (95 %)"
     return found
-
-
-def paired_drop(one: FileResult, other: FileResult) -> Interval | None:
-    """Return the drop of accuracy from one file to another on the same images, a share; None if other images judge it.
-
-    It excludes 0 exactly if McNemar's p is at most 0.05. Groups of dependent images widen it.
-    """
-    a, b = one.accuracy, other.accuracy
-    if a is None or b is None or a.chose != b.chose:
-        return None
-    weight = min(a.weight, b.weight)
-    lost, gained = apart(a, b)
-    return drop_interval(lost * weight, gained * weight, a.images * weight)
 
 
 def apart(one: Accuracy, other: Accuracy) -> tuple[int, int]:

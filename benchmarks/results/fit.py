@@ -164,5 +164,4 @@ class Fit(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return the file to ship and the table of what was tried; `verbose` adds the networks that were not trained."""
-        text: str = rendered(self, "to_text", width, verbose)
-        return text
+        return str(rendered(self, "to_text", width, verbose))

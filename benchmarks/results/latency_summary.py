@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.machine.noise import CpuUse, Noise, cpu_noise, time_noise
-from edgecnn.benchmarks.results.records import FileResult, Latency, Launch, Round
+from edgecnn.benchmarks.results.records import FileResult, Latency, Launch
 from edgecnn.benchmarks.statistics.intervals import fastest_quantile, mean_interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches, weighted
 from edgecnn.edge.export_records import FASTER, Interval
@@ -173,10 +173,9 @@ def _kind(file: TimedFile) -> tuple[str, str, int]:
 def launch_noise(name: str, launches: Sequence[Launch]) -> tuple[Noise, ...]:
     """Return the noise of `time_noise` and `cpu_noise` in the launches of the file with this name."""
     medians = round_medians(launches).ravel().tolist()
-    uses = [_use(item) for launch in launches for item in launch.rounds]
+    rounds = [(item, item.measured.unpack()) for launch in launches for item in launch.rounds]
+    uses = [
+        CpuUse(median, int(times.sum()), item.cpu_ns, len(times), item.waits, item.stops)
+        for (item, times), median in zip(rounds, medians, strict=True)
+    ]
     return cpu_noise(name, uses) + time_noise(name, medians, [launch.settled for launch in launches])
-
-
-def _use(item: Round) -> CpuUse:
-    times = item.measured.unpack()
-    return CpuUse(float(np.median(times)), int(times.sum()), item.cpu_ns, len(times), item.waits, item.stops)

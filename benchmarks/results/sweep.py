@@ -192,8 +192,7 @@ class Sweep(Result):
 
     def to_text(self, width: int = WIDTH, verbose: bool = False) -> str:
         """Return which networks to take, and the table; `verbose` gives every reason why times are unstable."""
-        text: str = rendered(self, "to_text", width, verbose)
-        return text
+        return str(rendered(self, "to_text", width, verbose))
 
 
 def sweep_of(
