@@ -27,7 +27,7 @@ from edgecnn.edge.files import sha256, staged, temporary_folder
 from edgecnn.edge.inference.answer_mix import ExpectedAnswers, expected_answers
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.inference.model_test_images import load_reference
-from edgecnn.edge.manifest import MANIFEST_NAME, REFERENCE_NAME, DatasetRecord, Manifest
+from edgecnn.edge.manifest import MANIFEST_NAME, REFERENCE_NAME, Manifest
 from edgecnn.edge.model.preprocess import Floats, Images, correct
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.model_folder import ModelFolder
@@ -107,8 +107,7 @@ def write_bundle(
             on_progress(f"computing the golden outputs of {name}, and its answers")
             ran[name] = _run(folder.model(name), vectors, split, scratch / golden_name(name))
         others = _write_others(folder, manifest, scratch)
-        reference = _reference(manifest, split, stored[kept], scratch / REFERENCE_NAME)
-        _manifest_of(manifest, chosen, others, _record(manifest, split, kept), reference).save(scratch)
+        _manifest_of(manifest, chosen, others, split, stored[kept], scratch / REFERENCE_NAME).save(scratch)
         on_progress(f"writing {path}")
         with staged(path) as part:
             _write_archive(part, scratch, folder.path, ran, others)
@@ -147,34 +146,29 @@ def _write_others(folder: ModelFolder, manifest: Manifest, scratch: Path) -> tup
     return others
 
 
-def _record(manifest: Manifest, split: Split, kept: NDArray[np.int64]) -> DatasetRecord:
-    """Return the record of the images that were taken. The pixels are now an array, whatever they were before."""
-    learnt = tuple(np.flatnonzero(np.isin(kept, manifest.dataset.learnt)).tolist())
-    return replace(manifest.dataset, test_sha256=split.sha256, learnt=learnt, fitted=None, split_off=None, test_list=())
-
-
-def _reference(manifest: Manifest, split: Split, stored: Floats, file: Path) -> Reference:
-    """Return the record of the reference's outputs, float32 (n, classes), for the images that were taken."""
-    return Reference(
-        path=file.name,
-        sha256=sha256(file.read_bytes()),
-        source_sha256=manifest.source().sha256,
-        test_sha256=split.sha256,
-        images=len(split.labels),
-        correct=int(correct(stored, split.labels).sum()),
-        doubtful=manifest.reference.doubtful if manifest.reference else None,
-    )
-
-
 def _manifest_of(
-    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], dataset: DatasetRecord, reference: Reference
+    manifest: Manifest, chosen: Sequence[str], others: tuple[ProgramFile, ...], split: Subset, stored: Floats, file: Path
 ) -> Manifest:
-    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs."""
+    """Return the manifest of a bundle: with the chosen models and other files, its images and the reference's outputs.
+
+    `stored` are the outputs for these images, float32 (n, classes), which are in `file`.
+    """
+    source, images = manifest.source(), manifest.dataset
+    learnt = tuple(np.flatnonzero(np.isin(split.indices, images.learnt)).tolist())
     return replace(
         manifest,
-        dataset=dataset,
-        reference=reference,
-        artifacts=(manifest.source(), *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
+        # The pixels are now an array, whatever they were before.
+        dataset=replace(images, test_sha256=split.sha256, learnt=learnt, fitted=None, split_off=None, test_list=()),
+        reference=Reference(
+            path=file.name,
+            sha256=sha256(file.read_bytes()),
+            source_sha256=source.sha256,
+            test_sha256=split.sha256,
+            images=len(split.labels),
+            correct=int(correct(stored, split.labels).sum()),
+            doubtful=manifest.reference.doubtful if manifest.reference else None,
+        ),
+        artifacts=(source, *(artifact for artifact in manifest.artifacts if artifact.path in chosen)),
         for_programs=others,
     )
 

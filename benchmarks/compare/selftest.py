@@ -21,7 +21,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.export_records import Interval
 from edgecnn.edge.files import read_bytes
 from edgecnn.edge.records import from_json
-from edgecnn.edge.result import Progress, Result
+from edgecnn.edge.result import Progress, Result, Silent
 
 # Share of "no evidence" that intervals of 95 % promise.
 _CLAIM = 0.95
@@ -83,15 +83,12 @@ class SelfTest(Result):
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Trial(Silent):
     """The progress of one of several trials. The estimate is for this trial only, and not shown."""
 
     progress: Progress
     trial: int
     trials: int
-
-    def say(self, text: str) -> None:
-        """Do nothing."""
 
     def step(self, done: int, total: int, text: str, detail: str = "") -> None:
         """Pass on how much of all trials is done."""
