@@ -10,7 +10,7 @@ from statistics import median
 from edgecnn.benchmarks.bundle.golden import Golden, GoldenCheck, golden_problems, otherwise_text
 from edgecnn.benchmarks.bundle.verify import Verification, same_for_all_text
 from edgecnn.benchmarks.bundle.write_bundle import Bundled
-from edgecnn.benchmarks.compare.compare import ASSUMPTION, FLOOR, IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Change, Comparison
+from edgecnn.benchmarks.compare.compare import ASSUMPTION, IMPROVED, NO_EVIDENCE, UNSTABLE, WORSE, Change, Comparison
 from edgecnn.benchmarks.compare.selftest import SelfTest, Trials
 from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.doctor.findings import Finding
@@ -228,23 +228,20 @@ def _comparison_warnings(comparison: Comparison, verbose: bool) -> list[str]:
 
 
 def _how(comparison: Comparison) -> list[str]:
-    return [
-        "p50: the median of all timed runs; of several results, their geometric mean. new / old compares the medians round by "
-        f"round. Each interval is right in 95 of 100 cases. Right: number of test images. {_spread_text(comparison)}"
-    ]
-
-
-def _spread_text(comparison: Comparison) -> str:
-    """Say what the intervals take benchmarks of one file to differ by."""
+    """Return how the intervals are made, and what they take benchmarks of one file to differ by."""
+    spread = f"The intervals are over {len(comparison.old)} old and {len(comparison.new)} new benchmarks."
     if comparison.spread == ASSUMPTION:
-        return (
+        spread = (
             f"Benchmarks of one file are assumed to differ by {ASSUMED} times what their launches do. Several old and new "
             "results, or the noise floor from edgecnn selftest, measure it instead."
         )
-    if comparison.spread == FLOOR and comparison.floor:
+    elif comparison.floor:
         more = f"{comparison.floor.deviation:.1%}"
-        return f"According to the noise floor, benchmarks of one file differ by {more} beyond what their launches do."
-    return f"The intervals are over {len(comparison.old)} old and {len(comparison.new)} new benchmarks."
+        spread = f"According to the noise floor, benchmarks of one file differ by {more} beyond what their launches do."
+    return [
+        "p50: the median of all timed runs; of several results, their geometric mean. new / old compares the medians round by "
+        f"round. Each interval is right in 95 of 100 cases. Right: number of test images. {spread}"
+    ]
 
 
 def selftest_text(result: SelfTest, width: int = WIDTH) -> str:

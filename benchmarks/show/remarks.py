@@ -86,18 +86,19 @@ def _better_than_reference(report: Report) -> list[str]:
 
 def _counted_images(report: Report) -> list[str]:
     """Return what the figures of accuracy are of, where that is not every image, and what they hide."""
-    lines = []
     judged = [(file, file.accuracy) for file in report.files if file.accuracy]
-    if judged and (copies := judged[0][1].copies):
+    if not judged:
+        return []
+    lines, first = [], judged[0][1]
+    if first.copies:
         lines.append(
-            f"{copies:,} test images have the pixels of an earlier one: they are no further evidence and do not count."
+            f"{first.copies:,} test images have the pixels of an earlier one: they are no further evidence and do not count."
         )
-    if judged and report.dataset:
-        lines += learnt_note(report.dataset, judged[0][1].all_images)
-    if judged:
-        lines += conflict_note(judged[0][1].conflicting)
-    if judged and (groups := judged[0][1].groups):
-        lines.append(f"The images come in {groups:,} groups, which every interval of accuracy allows for.")
+    if report.dataset:
+        lines += learnt_note(report.dataset, first.all_images)
+    lines += conflict_note(first.conflicting)
+    if first.groups:
+        lines.append(f"The images come in {first.groups:,} groups, which every interval of accuracy allows for.")
     lines += choosing_remarks(report)
     for file, accuracy in judged:
         lines += moved_classes(file.name, accuracy, report.class_names)

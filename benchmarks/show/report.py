@@ -258,20 +258,13 @@ def _device(device: DeviceResult, verbose: bool) -> list[str]:
 
 
 def _legend(measured: Sequence[tuple[str, Report]], verbose: bool) -> list[str]:
-    lines = []
-    if measured:
-        first = measured[0][1]
-        if any(
-            item.value_ns is None
-            for _, report in measured
-            for file in report.files
-            for item in file.latency.percentiles
-            if item.percent in _SHOWN
-        ):
-            lines.append(f"-: too few runs for {' or '.join(map(percent_name, _SHOWN))}. Measure more of them.")
-        if first.dataset and first.files[0].accuracy:
-            images = counted(first.files[0].accuracy.images, first.dataset.kind)
-            lines.append(f"Right: of {images} of {first.dataset.name}, compared with {first.reference}.")
-        if verbose:
-            lines.append(f"Timed: {first.timed_region}.")
-    return lines
+    if not measured:
+        return []
+    lines, first = [], measured[0][1]
+    percentiles = [item for _, report in measured for file in report.files for item in file.latency.percentiles]
+    if any(item.value_ns is None for item in percentiles if item.percent in _SHOWN):
+        lines.append(f"-: too few runs for {' or '.join(map(percent_name, _SHOWN))}. Measure more of them.")
+    if first.dataset and first.files[0].accuracy:
+        images = counted(first.files[0].accuracy.images, first.dataset.kind)
+        lines.append(f"Right: of {images} of {first.dataset.name}, compared with {first.reference}.")
+    return [*lines, f"Timed: {first.timed_region}."] if verbose else lines

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgecnn.benchmarks.gate.accuracy import KERAS_REFERENCE, Accuracy
 from edgecnn.benchmarks.results.latency_summary import p50_ns
-from edgecnn.benchmarks.results.records import FileResult, Report
+from edgecnn.benchmarks.results.records import FileResult, Paced, Report, Throughput
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.percentiles import percentile_of_launches
 from edgecnn.edge.export_records import Interval
@@ -200,35 +200,29 @@ def points_text(interval: Interval) -> str:
 
 
 def _rates(report: Report) -> TextTable:
-    headings = (
-        "file",
-        "batch",
-        "images\n/s" if report.dataset else "inputs\n/s",
-        "frames\n/s",
-        "frames",
-        "missed",
-        "dropped",
-        "response\np50 µs",
-        "response\np90 µs",
-    )
-    rows = []
-    for file in report.files:
-        batch, paced = file.throughput, file.paced
-        cells = (
-            ["", ""]
-            if batch is None
-            else [f"{batch.batch}{'*' if batch.one_by_one else ''}", f"{batch.images_per_second:,.0f}"]
-        )
-        if paced is None:
-            cells += [""] * 6
-        else:
-            response = paced.response.unpack()
-            cells += [f"{paced.rate:g}", f"{paced.frames:,}", f"{paced.missed:,}", f"{paced.dropped:,}"]
-            for percent in (50, 90):
-                item = percentile_of_launches([[response]], percent)
-                cells.append(f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3))
-        rows.append((timed_name(report, file), *cells))
-    return TextTable(headings, rows, "Throughput of batches, and a fixed rate")
+    def batch(of: Callable[[Throughput], str]) -> Column:
+        return lambda file: of(file.throughput) if file.throughput else ""
+
+    def paced(of: Callable[[Paced], str]) -> Column:
+        return lambda file: of(file.paced) if file.paced else ""
+
+    columns: dict[str, Column] = {
+        "file": partial(timed_name, report),
+        "batch": batch(lambda run: f"{run.batch}{'*' if run.one_by_one else ''}"),
+        "images\n/s" if report.dataset else "inputs\n/s": batch(lambda run: f"{run.images_per_second:,.0f}"),
+        "frames\n/s": paced(lambda run: f"{run.rate:g}"),
+        "frames": paced(lambda run: f"{run.frames:,}"),
+        "missed": paced(lambda run: f"{run.missed:,}"),
+        "dropped": paced(lambda run: f"{run.dropped:,}"),
+        "response\np50 µs": paced(lambda run: _response(run, 50)),
+        "response\np90 µs": paced(lambda run: _response(run, 90)),
+    }
+    return TextTable.of(report.files, columns, "Throughput of batches, and a fixed rate")
+
+
+def _response(run: Paced, percent: float) -> str:
+    item = percentile_of_launches([[run.response.unpack()]], percent)
+    return f"needs {item.needed_runs}" if item.value_ns is None else figure(item.value_ns / 1e3)
 
 
 def _sustained(report: Report) -> TextTable:
