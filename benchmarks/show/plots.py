@@ -56,7 +56,7 @@ def slowest(report: Report) -> str:
     """Draw the share of each file's runs that took longer than a given time, with p50, p90 and p99 marked: the tail."""
     with drawing("slowest", "Share of runs that took longer, with p50, p90 and p99", _names(report)) as made:
         axes = made.figure.add_subplot(
-            title="share of runs that took longer (log scale)", xlabel="time of one run (µs, log scale)"
+            title="share of runs that took longer (log scale)", xlabel="time of one run (µs, log scale)", xscale="log"
         )
         for index, file in enumerate(report.files):
             times, shares = _ecdf(*weighted_times(file.launches))

@@ -157,6 +157,13 @@ def test_many_runs_do_not_make_a_large_page() -> None:
     assert large < small + 40_000
 
 
+def test_a_single_run_has_figures_too() -> None:
+    once = tuple(replace(launch, rounds=launch.rounds[:1]) for launch in launches(1, runs=1))
+    made = report(replace(file_result("int8.tflite"), launches=once))
+    for draw in (plots.distribution, plots.slowest, plots.rounds):
+        assert "int8.tflite" in draw(made)
+
+
 def test_figures_draw_their_slowest_run_however_many_there_are() -> None:
     times = np.random.default_rng(1).integers(1_000, 2_000, 100_000)
     times[500] = 1_000_000
