@@ -196,6 +196,12 @@ def _accuracy_problems(accuracy: Accuracy, classes: int) -> Iterator[str]:
         chosen = (flip.label, flip.reference, flip.candidate)
         if not 0 <= flip.image < accuracy.all_images or min(chosen) < 0 or max(chosen) >= classes:
             yield f"a flip of image {flip.image}"
+    right = sum(count for label, chosen, count in entries if label == chosen)
+    lost = sum(flip.label == flip.reference for flip in accuracy.flips)
+    gained = sum(flip.label == flip.candidate for flip in accuracy.flips)
+    told = (accuracy.correct, accuracy.lost, accuracy.gained, accuracy.reference_correct, accuracy.same_class)
+    if told != (right, lost, gained, right + lost - gained, images - len(accuracy.flips)):
+        yield "counts of right answers that its images contradict"
 
 
 def _from_earlier(found: dict[str, Any]) -> dict[str, Any]:

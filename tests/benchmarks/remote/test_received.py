@@ -170,8 +170,8 @@ def other_classes(result: Result) -> None:
 
 def more_labels(result: Result) -> None:
     accuracy = named(result)["accuracy"]
-    accuracy["images"] += 1
-    accuracy["correct"] += 1
+    for name in ("images", "correct", "reference_correct", "same_class"):
+        accuracy[name] += 1
     accuracy["confusion"][0][2] += 1
 
 
@@ -227,7 +227,7 @@ def test_which_file_counts_first_is_what_was_asked_for_here(bundle: Path, honest
         (other_classes, "other classes"),
         (more_labels, "int8.tflite was judged on other images"),
         (more_copies, "int8.tflite was judged on other images"),
-        (fewer_lost, "int8.tflite was judged on other images"),
+        (fewer_lost, "int8.tflite: counts of right answers that its images contradict"),
         (an_impossible_percentile, "a percentile outside of 0 to 100"),
     ],
 )

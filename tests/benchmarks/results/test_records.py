@@ -69,6 +69,7 @@ def damage_accuracy(**fields: object) -> Callable[[Report], Report]:
 
 FLIP = Flip(image=0, label=0, reference=0, candidate=1, reference_confidence=0.6, candidate_confidence=0.6)
 NOTHING = Times.pack([])
+COUNTS = ("correct", "reference_correct", "lost", "gained", "same_class")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ NOTHING = Times.pack([])
         (lambda r: change_file(r, accuracy=None), "accuracy without test images, or test images without it"),
         (lambda r: replace(r, dataset=None), "accuracy without test images, or test images without it"),
         (damage_accuracy(classes=()), "classes, where there are 3"),
+        *((damage_accuracy(**{name: 1000}), "counts of right answers that its images contradict") for name in COUNTS),
         (damage_accuracy(flips=(replace(FLIP, image=60),)), "a flip of image 60"),
         (damage_accuracy(flips=(replace(FLIP, image=-1),)), "a flip of image -1"),
         (damage_accuracy(flips=(replace(FLIP, candidate=3),)), "a flip of image 0"),
