@@ -198,15 +198,16 @@ def compare_reports(  # Longer than 50 lines: its arguments and their docs.
     """
     everything = (*old, *new)
     files = _files(everything)
-    shared = _shared(everything, files, files[len(old)])
-    only_old, only_new = _only(files[: len(old)], files[len(old) :]), _only(files[len(old) :], files[: len(old)])
+    before, after = files[: len(old)], files[len(old) :]
+    shared = _shared(everything, files, after[0])
+    only_old, only_new = _only(before, after), _only(after, before)
     gone = only_old if max_slowdown_percent is not None else ()  # A limit must not pass what was not measured again.
     unlike = differences(everything, gone, force)
     if (several := len(everything) > 2) and floor is not None:
         raise ConfigError(f"{field('floor')} is for one benchmark per side; several need none: omit {field('floor')}")
     noise = _noise(everything, [{of_one[key].name for key in shared} for of_one in files])
     refused = [(name, item) for name, item in noise if not policy.allows(item)]
-    sides = [[[of_one[key] for of_one in part] for part in (files[: len(old)], files[len(old) :])] for key in shared]
+    sides = [[[of_one[key] for of_one in part] for part in (before, after)] for key in shared]
     for then, now in sides:
         require_one_file(then, old)
         require_one_file(now, new)

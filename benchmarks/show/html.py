@@ -236,7 +236,7 @@ def _states(report: Report) -> TextTable:
     readers: tuple[tuple[str, Callable[[Sequence[State]], str]], ...] = (
         ("load, mean of the last minute", lambda states: _worst(max, (state.load for state in states), "{:.2f}")),
         ("temperature", lambda states: _worst(max, (state.temperature_celsius for state in states), "{:.0f} °C")),
-        ("clock", lambda states: _worst(min, map(_megahertz, states), "{:,.0f} MHz")),
+        ("clock", lambda states: _worst(min, (state.clock_khz and state.clock_khz / 1e3 for state in states), "{:,.0f} MHz")),
         ("governor", lambda states: ", ".join(sorted({name for state in states for name in state.governors})) or _UNKNOWN),
         ("throttled", throttled),
         ("on battery", lambda states: _worst(max, (state.on_battery for state in states), "{}")),
@@ -245,10 +245,6 @@ def _states(report: Report) -> TextTable:
     rows = [(name, *map(read, moments)) for name, read in readers]
     rows.append(("time", report.before.time, "", report.after.time))
     return TextTable(("", "before", "worst between rounds", "after"), rows, "State of the machine", align="<<<<")
-
-
-def _megahertz(state: State) -> float | None:
-    return None if state.clock_khz is None else state.clock_khz / 1e3
 
 
 def _worst(choose: Callable[[list[float]], float], values: Iterable[float | None], form: str) -> str:

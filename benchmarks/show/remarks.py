@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy, nothing_to_judge_by
 from edgecnn.benchmarks.gate.checks import MOST_NAMED, never_right, never_right_text
-from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED, Status
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED, UNJUDGED
 from edgecnn.benchmarks.machine.noise import OTHERS_CORES, Noise
 from edgecnn.benchmarks.results.choice import MARGIN, ORDER, choose
 from edgecnn.benchmarks.results.latency_summary import TimedFile, no_faster_than_float, p50_ns
@@ -260,19 +260,14 @@ def ship_line(report: Report) -> str:
         return f"Ship {name}: {figures}. It is {choice.reason}.{open_question}"
     if choice.status == FAIL:
         return f"Ship none: no file passes. The closest is {name} ({figures}): {choice.reason}."
-    doubt = (
-        "no limit was set for it"
-        if choice.status == UNJUDGED
-        else f"it is {choice.status}, {_undecided(report, choice.status)}"
-    )
+    if choice.status == UNJUDGED:
+        doubt = "no limit was set for it"
+    elif choice.status != UNDECIDED:
+        doubt = f"it is {choice.status}, so it must be measured again"
+    else:
+        what = "more must be measured" if images_show(report) is None else "more test images must be judged"
+        doubt = f"it is {UNDECIDED}, so {what}"
     return f"Ship none yet: the best candidate is {name} ({figures}), {choice.reason}; {doubt}.{open_question}"
-
-
-def _undecided(report: Report, status: Status) -> str:
-    """Return what would decide about a file that neither passed nor failed."""
-    if status != UNDECIDED:
-        return "so it must be measured again"
-    return "so more must be measured" if images_show(report) is None else "so more test images must be judged"
 
 
 def other_wishes(report: Report) -> list[str]:

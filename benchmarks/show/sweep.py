@@ -48,8 +48,8 @@ def sweep_text(sweep: Sweep, width: int = WIDTH, verbose: bool = False) -> str:
     notes += [row.network.qat.of(row.network.name) for row in sweep.rows if row.network.qat]
     notes += [*chosen, *map(rung_text, sweep.rungs)]
     notes += unstable_lines("Unstable times, marked with !:", causes(report.noise, verbose), verbose)
-    blocks = (_answer(sweep, report), [table_text(_table(sweep, report, sweep.settings["file"]), width)], notes)
-    text = "\n\n".join("\n".join(block if at == 1 else paragraphs(block, width, "    ")) for at, block in enumerate(blocks))
+    answer, rest = ("\n".join(paragraphs(block, width, "    ")) for block in (_answer(sweep, report), notes))
+    text = "\n\n".join((answer, table_text(_table(sweep, report, sweep.settings["file"]), width), rest))
     return f"{text}\nPicture: {sweep.picture}" if sweep.picture else text
 
 

@@ -30,8 +30,8 @@ def launch(like: Launch, medians_ns: list[int]) -> Launch:
     return replace(like, rounds=tuple(replace(like.rounds[0], measured=Times.pack([m - 5, m, m + 5])) for m in medians_ns))
 
 
-def with_medians(report: Report, name: str, medians_ns: list[list[int]]) -> Report:
-    """Return the report with other rounds in one file's launches; the other files get as many, which take turns with them."""
+def changed(report: Report, medians_ns: list[list[int]]) -> Report:
+    """Return the report with other rounds in int8.tflite's launches; the other files get as many, in turns with them."""
 
     def as_many(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:
         several = (launches * len(medians_ns))[: len(medians_ns)]
@@ -40,15 +40,11 @@ def with_medians(report: Report, name: str, medians_ns: list[list[int]]) -> Repo
 
     files = tuple(
         replace(file, launches=tuple(launch(file.launches[0], row) for row in medians_ns))
-        if file.name == name
+        if file.name == "int8.tflite"
         else replace(file, launches=as_many(file.launches))
         for file in report.files
     )
     return replace(report, files=files)
-
-
-def changed(report: Report, medians_ns: list[list[int]]) -> Report:
-    return with_medians(report, "int8.tflite", medians_ns)
 
 
 def again(report: Report) -> Report:

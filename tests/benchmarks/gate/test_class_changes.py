@@ -13,18 +13,19 @@ from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.show.remarks import moved_classes
 from tests.benchmarks.gate.judged import CLASSES, DIGITS, judged
 
+Numbers = NDArray[np.int64]
+
 
 def without_nine(nines: int, grouped: bool = False) -> Accuracy:
     """Return the accuracy of a file that never predicts 9, with this many images of 9 among 9,000 others."""
     labels = np.concatenate([np.arange(9000) % 9, np.full(nines, 9)])
-    return tallied(np.where(labels == 9, 4, labels), labels, grouped)
+    return tallied(np.where(labels == 9, 4, labels), labels, np.arange(len(labels)) // 2 if grouped else None)
 
 
-def tallied(chosen: NDArray[np.int64], labels: NDArray[np.int64], grouped: bool = False) -> Accuracy:
-    """Count answers compared with a reference that is always right, in groups of two if `grouped`."""
-    rows = np.eye(CLASSES, dtype=np.float32)
-    tally = Tally(CLASSES)
-    tally.add(rows[chosen], rows[labels], labels, groups=np.arange(len(labels)) // 2 if grouped else None)
+def tallied(chosen: Numbers, labels: Numbers, groups: Numbers | None = None, reference: Numbers | None = None) -> Accuracy:
+    """Count answers compared with those of a reference, which is always right where none is given."""
+    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES)
+    tally.add(rows[chosen], rows[labels if reference is None else reference], labels, groups=groups)
     return tally.accuracy()
 
 
@@ -67,26 +68,23 @@ def test_only_so_many_lost_classes_are_named() -> None:
 def test_a_group_is_one_piece_of_evidence_of_what_a_class_lost() -> None:
     labels = np.repeat(np.arange(10), 100)
     chosen = np.where((labels == 3) & (np.arange(1000) % 100 < 24), 8, labels)
-    accuracy = tallied(chosen, labels, grouped=True)
+    accuracy = tallied(chosen, labels, np.arange(1000) // 2)
     # 24 images, which are 12 groups, among 10 classes.
     assert accuracy.classes[3].p == pytest.approx(10 * 2 * 0.5**12)
     assert [of.p for of in accuracy.classes[:3]] == [1] * 3
     (said,) = moved_classes("int8.tflite", accuracy, DIGITS)
     assert all(part in said for part in ("digit 3 (76 of 100", ", the reference 100"))
     # A group that loses and gains equally is no evidence: half of each pair, in both directions.
-    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES)
     wrong = (labels + 1) % CLASSES
     even = np.arange(1000) % 2 == 0
-    tally.add(rows[np.where(even, labels, wrong)], rows[np.where(even, wrong, labels)], labels, groups=np.arange(1000) // 2)
-    assert [of.p for of in tally.accuracy().classes] == [1] * CLASSES
+    alike = tallied(np.where(even, labels, wrong), labels, np.arange(1000) // 2, np.where(even, wrong, labels))
+    assert [of.p for of in alike.classes] == [1] * CLASSES
 
 
 def test_a_class_whose_images_are_one_group_is_one_piece_of_evidence_however_many_groups_the_others_are() -> None:
     labels = np.concatenate([np.arange(18_000) % 9, np.full(40, 9)])
     chosen, groups = np.where(labels == 9, 8, labels), np.minimum(np.arange(18_040), 18_000)
-    rows, tally = np.eye(CLASSES, dtype=np.float32), Tally(CLASSES)
-    tally.add(rows[chosen], rows[labels], labels, groups=groups)
-    accuracy = tally.accuracy()
+    accuracy = tallied(chosen, labels, groups)
     assert accuracy.mcnemar_p == 1  # One group lost.
     assert [of.weight for of in accuracy.classes] == [pytest.approx(1 / 40 if place == 9 else 1) for place in range(10)]
     assert judged(accuracy).status == UNDECIDED

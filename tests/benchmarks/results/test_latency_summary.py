@@ -24,6 +24,7 @@ from edgecnn.benchmarks.results.records import Launch, Round
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.export_records import Interval
 from tests.benchmarks.show.pages import file_result
+from tests.benchmarks.slowed import slowed
 
 # Student's t at 97.5 % with 1 and 2 degrees of freedom, from tables.
 T1, T2 = 12.7062047, 4.3026527
@@ -173,17 +174,13 @@ def test_of_equally_fast_files_one_is_called_slower_in_one_of_twenty_benchmarks(
 
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
-KINDS = {file.artifact.precision: file for file in read_report(KEPT).files if file.artifact.format == "tflite"}
 
 
 def timed(precision: str, factor: float = 1.0, runtime: str = "litert 2.3.0") -> TimedFile:
     """Return a file with the float32 file's times, all multiplied by a factor."""
-
-    def slowed(launch: Launch) -> Launch:
-        rounds = (replace(r, measured=Times.pack((r.measured.unpack() * factor).astype(np.int64))) for r in launch.rounds)
-        return replace(launch, rounds=tuple(rounds))
-
-    return TimedFile(KINDS[precision].artifact, runtime, 1, [slowed(launch) for launch in KINDS["float32"].launches])
+    name = f"{precision}.tflite"
+    (file,) = (file for file in slowed(read_report(KEPT), name, "float32.tflite", factor).files if file.name == name)
+    return TimedFile(file.artifact, runtime, 1, file.launches)
 
 
 @pytest.mark.parametrize(("factor", "told"), [(2.0, True), (0.97, True), (0.9, False)])

@@ -1,7 +1,9 @@
-"""A report as text, Markdown and CSV: what it says first, its tables, how wide it is, and that it has one p50."""
+"""A report as text, Markdown and CSV: what it says first, its tables and width, its one p50, and that no name is markup."""
 
 import csv
 import io
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +21,10 @@ from edgecnn.benchmarks.show.tables import figure
 from edgecnn.benchmarks.statistics.percentiles import Percentile
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.export_records import Interval, Mended
+from edgecnn.edge.records import to_json
 
 BUSY = Noise("load", None, "other processes used 1.20 cores while files were timed: stop them")
+EVIL = "\x1b[31mcat\r\x9b2J\u202edog\nPASS: every file is within 0.50 points"
 
 
 def change(report: Report, name: str, **fields: object) -> Report:
@@ -331,3 +335,35 @@ def test_a_file_that_is_shown_to_be_much_better_than_its_reference_is_told(
     line = f"{first.name} is right on {-100 * high:.2f} to {-100 * low:.2f} % more of the images than {quiet.reference}: "
     assert (line in " ".join(to_text(report).split())) == told
     assert ("more of the images than" in to_text(report)) == told
+
+
+def test_no_name_is_markup_in_markdown(measured: Report) -> None:
+    first, *others = measured.files
+    report = replace(measured, baseline=others[0].name, files=(replace(first, name="a|b`c`<img src=x>[d](e)"), *others))
+    rows = [line for line in to_markdown(report).splitlines() if "img" in line]
+    assert rows
+    for row in rows:
+        bare = re.sub(r"\\[\\`*_\[\]<>|~]", "", row)
+        assert not re.search(r"[`<>\[\]]", bare)
+        assert re.fullmatch(r"\| [^|]+( \| [^|]*)*\|?", bare) or not row.startswith("|")
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "int8.tflite"])
+def test_no_cell_of_a_csv_file_is_a_formula_and_numbers_stay_numbers(name: str, measured: Report) -> None:
+    first, *others = measured.files
+    accuracy = first.accuracy
+    assert accuracy
+    worse = replace(first, name=name, accuracy=replace(accuracy, drop=replace(accuracy.drop, estimate=-0.25)))
+    (row, *_) = csv.DictReader(to_csv(replace(measured, files=(worse, *others))).splitlines())
+    assert not row["file"].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert row["file"].lstrip("'") == name or not name.isprintable()
+    assert float(row["drop"]) == -0.25
+
+
+def test_a_table_keeps_its_rows_whatever_a_file_is_called(measured: Report) -> None:
+    first, *others = measured.files
+    evil = replace(measured, baseline=others[0].name, files=(replace(first, name=EVIL), *others))
+    text = to_text(evil)
+    assert text.replace("\n", "").isprintable()
+    assert EVIL[EVIL.index("\nPASS") :] not in text
+    assert json.loads(to_json(evil))["files"][0]["name"] == EVIL
