@@ -30,8 +30,8 @@ def brier_scores(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np
     return found
 
 
-def difference_interval(mean: float, variance: float, images: float, confidence: float = 0.95) -> Interval:
-    """Interval of the mean difference of two Brier scores of the same images, whatever their distribution.
+def difference_interval(mean: float, variance: float, images: float) -> Interval:
+    """95 % interval of the mean difference of two Brier scores of the same images, whatever their distribution.
 
     The empirical Bernstein bound (Maurer and Pontil, 2009, "Empirical Bernstein bounds and sample variance penalization",
     theorem 4), on each side. The upper end of Student's interval, the usual choice, is below the truth in a quarter of samples
@@ -41,11 +41,10 @@ def difference_interval(mean: float, variance: float, images: float, confidence:
         mean: Mean of the differences, -2 to 2.
         variance: Variance of the differences of single images.
         images: Number of images, or of their equivalent.
-        confidence: Between 0 and 1.
     """
     if images <= 1:
         return Interval(mean, -_RANGE / 2, _RANGE / 2)
-    log = math.log(4 / (1 - confidence))
+    log = math.log(4 / (1 - 0.95))
     half = math.sqrt(2 * variance * log / images) + 7 * _RANGE * log / (3 * (images - 1))
     return Interval(mean, max(mean - half, -_RANGE / 2), min(mean + half, _RANGE / 2))
 

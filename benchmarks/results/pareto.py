@@ -4,9 +4,10 @@ A file is on the front if no other is at least as good in all three and better i
 that is off the front.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.gate import PASS, UNDECIDED, UNJUDGED
@@ -117,8 +118,7 @@ def pick(files: Iterable[ParetoPoint]) -> Picks | None:
         return None
     return Picks(
         most_accurate=min(best, key=_by_accuracy),
-        # Rounded, since equal distances may differ in their last binary digit.
-        balanced=min(best, key=lambda file: (round(_distance(file, best), DIGITS), *_by_accuracy(file))),
+        balanced=min(zip(_distances(best), best, strict=True), key=lambda of: (of[0], *_by_accuracy(of[1])))[1],
         fastest=min(best, key=lambda file: (file.time_ns, -file.right, file.size_bytes)),
     )
 
@@ -132,12 +132,9 @@ def _by_accuracy(file: ParetoPoint) -> tuple[float, float, int]:
     return -file.right, file.time_ns, file.size_bytes
 
 
-def _distance(file: ParetoPoint, best: Sequence[ParetoPoint]) -> float:
-    wrong = [1 - other.right for other in best]
-    times = [math.log(other.time_ns) for other in best]
-    sizes = [math.log(max(other.size_bytes, _SMALL_BYTES)) for other in best]
-    return math.hypot(
-        (1 - file.right - min(wrong)) / max(max(wrong) - min(wrong), _LEAST_ACCURACY),
-        (math.log(file.time_ns) - min(times)) / max(max(times) - min(times), math.log(_LEAST_FACTOR)),
-        (math.log(max(file.size_bytes, _SMALL_BYTES)) - min(sizes)) / max(max(sizes) - min(sizes), math.log(_LEAST_FACTOR)),
-    )
+def _distances(best: Sequence[ParetoPoint]) -> list[float]:
+    """Return each file's distance to the imagined one; rounded, since equal ones may differ in their last binary digit."""
+    places = np.array([(-of.right, np.log(of.time_ns), np.log(max(of.size_bytes, _SMALL_BYTES))) for of in best])
+    spans = np.maximum(np.ptp(places, axis=0), (_LEAST_ACCURACY, np.log(_LEAST_FACTOR), np.log(_LEAST_FACTOR)))
+    found: list[float] = np.linalg.norm((places - places.min(axis=0)) / spans, axis=1).round(DIGITS).tolist()
+    return found

@@ -42,23 +42,20 @@ def deployment_text(done: Deployment, width: int = WIDTH) -> str:
 def _sentence(board: Deployed) -> str:
     if board.outcome not in GOOD:
         return f"{board.host}: {board.outcome}. {board.reason}"
-    golden = ""
+    said = [f"{board.host}: {board.outcome}."]
     if board.golden and board.golden.files:
-        vectors = sum(file.vectors for file in board.golden.files)
-        golden = f" {counted(vectors, 'golden vector')} agree there."
+        said.append(f"{counted(sum(file.vectors for file in board.golden.files), 'golden vector')} agree there.")
     if board.shadowed:
-        golden += (
-            f" It named the same class as the one before for {board.agreed:,} of {counted(board.shadowed, 'live picture')}."
-        )
-    golden += f" {board.signer} signed it." if board.signer else ""
-    served = (
-        f"The service answers with it; it was watched for {counted(board.answers, 'answer')}."
-        if board.serving and board.answers
-        else "The service answers with it."
-        if board.serving
-        else "No service runs there: programs find it as ~/.local/share/edgecnn/current/model.zip."
-    )
-    return f"{board.host}: {board.outcome}.{golden} {served}"
+        pictures = counted(board.shadowed, "live picture")
+        said.append(f"It named the same class as the one before for {board.agreed:,} of {pictures}.")
+    if board.signer:
+        said.append(f"{board.signer} signed it.")
+    if not board.serving:
+        said.append("No service runs there: programs find it as ~/.local/share/edgecnn/current/model.zip.")
+    else:
+        watched = f"; it was watched for {counted(board.answers, 'answer')}" if board.answers else ""
+        said.append(f"The service answers with it{watched}.")
+    return " ".join(said)
 
 
 def status_text(found: DeployStatus, width: int = WIDTH) -> str:

@@ -14,7 +14,7 @@ from edgecnn.benchmarks.results.latency_summary import launch_percentile, p50_ns
 from edgecnn.benchmarks.results.pareto import front, pareto_points
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.show import plots
-from edgecnn.benchmarks.show.mistakes import MOST_FLIPS, file_mistakes
+from edgecnn.benchmarks.show.mistakes import file_mistakes
 from edgecnn.benchmarks.show.remarks import causes, images_show, other_wishes, remarks, ship_line
 from edgecnn.benchmarks.show.tables import empty_call_ns, gate, grids, marks, unstable
 from edgecnn.edge.data.folder_options import FolderOptions
@@ -112,7 +112,6 @@ def to_html(report: Report, test: Split | None) -> str:  # Longer than 50 lines:
         sustained=plots.sustained(report) if any(file.sustained for file in report.files) else None,
         paced=plots.paced(report) if any(file.paced and file.paced.response.count for file in report.files) else None,
         mistakes=list(file_mistakes(report, reference, test)),
-        most_flips=MOST_FLIPS,
         with_images=test is not None,
         reference=reference,
         machine=_machine(report.machine),

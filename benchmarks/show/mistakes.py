@@ -135,11 +135,10 @@ def _flips(accuracy: Accuracy, class_names: Sequence[str], test: Split | None) -
 
 def _flip_table(shown: Sequence[ShownFlip], file: str, reference: str) -> TextTable:
     """Return the same as a table, for a page without images."""
-    shares = [(f"{100 * of.flip.reference_confidence:.0f}", f"{100 * of.flip.candidate_confidence:.0f}") for of in shown]
-    rows = [
-        (f"#{of.flip.image}", of.kind, of.label, of.reference, before, of.candidate, after)
-        for of, (before, after) in zip(shown, shares, strict=True)
-    ]
+    rows = []
+    for of in shown:
+        before, after = (f"{100 * share:.0f}" for share in (of.flip.reference_confidence, of.flip.candidate_confidence))
+        rows.append((f"#{of.flip.image}", of.kind, of.label, of.reference, before, of.candidate, after))
     headings = ("image", "kind", "true class", reference, "%", "this file", "%")
     return TextTable(headings, rows, f"Images of {file} that changed their class", align="<<<<><>")
 

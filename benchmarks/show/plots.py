@@ -62,10 +62,9 @@ def slowest(report: Report) -> str:
             times, shares = _ecdf(*weighted_times(file.launches))
             axes.step(times[:-1] / 1e3, 100 * (1 - shares[:-1]), where="post", **line(index))
             for percent in (50, 90, 99):
-                value = launch_percentile(file.launches, percent).value_ns
-                if value is not None:
-                    axes.plot(value / 1e3, 100 - percent, _MARKERS[index % len(_MARKERS)], color=color(index), markersize=4.5)
-                    _hover_percentile(made, axes, file, percent, 100 - percent)
+                time = _hover_percentile(made, axes, file, percent, 100 - percent)
+                if time is not None:
+                    axes.plot(time, 100 - percent, _MARKERS[index % len(_MARKERS)], color=color(index), markersize=4.5)
         axes.set_yscale("log")
         axes.set_ylim(top=100)
         names = {50: "p50: 50 %", 10: "p90: 10 %", 1: "p99: 1 %", 0.1: "0.1 %", 0.01: "0.01 %", 0.001: "0.001 %"}
@@ -181,11 +180,13 @@ def paced(report: Report) -> str:
     return made.svg
 
 
-def _hover_percentile(made: Drawing, axes: "Axes", file: FileResult, percent: float, height: float) -> None:
-    """Mark where a file's curve passes a percentile, if there are enough runs for it."""
+def _hover_percentile(made: Drawing, axes: "Axes", file: FileResult, percent: float, height: float) -> float | None:
+    """Mark where a file's curve passes a percentile, and return its time in µs; None if there are too few runs for it."""
     value = launch_percentile(file.launches, percent).value_ns
-    if value is not None:
-        made.hover(axes, value / 1e3, height, f"{file.name}: {percent:g} % of runs took at most {figure(value / 1e3)} µs")
+    if value is None:
+        return None
+    made.hover(axes, value / 1e3, height, f"{file.name}: {percent:g} % of runs took at most {figure(value / 1e3)} µs")
+    return value / 1e3
 
 
 def _names(report: Report) -> list[str]:
