@@ -1,6 +1,7 @@
 """The exact binomial distribution in numpy only: scipy is larger than everything else on the device."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
@@ -44,11 +45,7 @@ def largest_count(n: int, p: float, tail: float) -> int:
         p: Probability of one success, 0 to 1.
         tail: Between 0 and 1.
     """
-    low, high = -1, n
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if cdf(middle, n, p) <= tail else (low, middle)
-    return low
+    return bisect_right(range(n), tail, key=lambda count: cdf(count, n, p)) - 1
 
 
 def interval(k: int, n: int, confidence: float = 0.95) -> Interval:

@@ -27,8 +27,13 @@ def mean_interval(values: Values, confidence: float = 0.95, quantile: float | No
     Raises:
         ValueError: If there are fewer than 2 values, or if one is not finite.
     """
-    mean, variance, degrees = _moments(values)
-    return _around(mean, variance, quantile or _quantile(degrees, confidence))
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all():
+        raise ValueError(f"values must be at least 2 finite numbers, got {values}")
+    quantile = quantile or student_quantile((1 + confidence) / 2, len(array) - 1)
+    if (array == array[0]).all():
+        return _around(float(array[0]), 0.0, quantile)  # Rounding of the mean would give equal values a variance.
+    return _around(float(array.mean()), float(array.var(ddof=1)) / len(array), quantile)
 
 
 def sum_interval(center: float, parts: Sequence[tuple[float, float]], confidence: float = 0.95) -> Interval:
@@ -49,7 +54,7 @@ def sum_interval(center: float, parts: Sequence[tuple[float, float]], confidence
     # Shares, since the printed formula's squares underflow if times are in seconds and hardly vary.
     shares = [part / variance if variance else 1 / len(parts) for part, _ in parts]
     degrees = 1 / sum(share**2 / degrees for share, (_, degrees) in zip(shares, parts, strict=True))
-    return _around(center, variance, _quantile(degrees, confidence))
+    return _around(center, variance, student_quantile((1 + confidence) / 2, degrees))
 
 
 def student_quantile(p: float, degrees: float) -> float:
@@ -80,20 +85,6 @@ def student_quantile(p: float, degrees: float) -> float:
         step = (tail - (1 - p)) / density
         t += step
     return t
-
-
-def _moments(values: Values) -> tuple[float, float, int]:
-    """Return the mean, its squared standard error, and the degrees of freedom of that."""
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all():
-        raise ValueError(f"values must be at least 2 finite numbers, got {values}")
-    if (array == array[0]).all():
-        return float(array[0]), 0.0, len(array) - 1  # Rounding of the mean would give equal values a variance.
-    return float(array.mean()), float(array.var(ddof=1)) / len(array), len(array) - 1
-
-
-def _quantile(degrees: float, confidence: float) -> float:
-    return student_quantile((1 + confidence) / 2, degrees)
 
 
 def _around(center: float, variance: float, quantile: float) -> Interval:

@@ -11,7 +11,9 @@ confidence, that at least 0.05 ** (1 / n) of launches do: 55 % for 5, 90 % for 2
 sizes for setting tolerance limits", Annals of Mathematical Statistics 12: 91-96).
 """
 
+import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,13 +104,8 @@ def runs_needed(percent: float, confidence: float = CONFIDENCE) -> int:
     def enough(runs: int) -> bool:
         return binomial.cdf(1, runs, 1 - percent / 100) <= 1 - confidence
 
-    low, high = 1, 2
-    while not enough(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    most = next(runs for runs in (2**power for power in itertools.count(1)) if enough(runs))
+    return bisect_left(range(most), True, lo=2, key=enough)
 
 
 def percentile_of_launches(launches: Sequence[Sequence[NDArray[np.int64]]], percent: float) -> Percentile:

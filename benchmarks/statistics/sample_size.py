@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.benchmarks.statistics.proportions import drop_interval, drop_is_beyond, drop_is_within
+from edgecnn.edge.export_records import Interval
 
 POWER = 0.8
 """Planned chance that a sample decides, the usual one (Cohen, 1988)."""
@@ -57,7 +58,7 @@ def images_to_decide(lost: int, gained: int, images: int, max_drop: float) -> Ne
         guess = max(_Z**2 * spread / (max_drop - drop) ** 2, -math.log(_TAIL) / max(max_drop, abs(drop), 1e-9))
         return _fewest(lambda count: _decided(losses, gains, count, max_drop) >= POWER, guess)
 
-    return _need(needed, seen.estimate, seen.low, seen.high, max_drop)
+    return _need(needed, seen, max_drop)
 
 
 def images_to_decide_share(count: int, images: int, least: float) -> Need:
@@ -76,7 +77,7 @@ def images_to_decide_share(count: int, images: int, least: float) -> Need:
         guess = max(_Z**2 * max(share * (1 - share), least * (1 - least)) / (share - least) ** 2, 1.0)
         return _fewest(lambda number: _decided_share(share, number, least) >= POWER, guess)
 
-    return _need(needed, seen.estimate, seen.low, seen.high, least)
+    return _need(needed, seen, least)
 
 
 def chance_to_pass(losses: float, gains: float, images: int, max_drop: float) -> float:
@@ -111,8 +112,8 @@ def _chance(losses: float, gains: float, images: int, holds: Callable[[int, int]
     counts = np.arange(first, last + 1)
     nodes = np.unique(np.linspace(first, last, _NODES).round().astype(int))
     edges, edge = [], -1
-    for gained in nodes:
-        edge = _largest(partial(holds, int(gained)), edge, images - int(gained))
+    for gained in map(int, nodes):
+        edge = _largest(partial(holds, gained), edge, images - gained)
         edges.append(edge)
     limits = np.floor(np.interp(counts, nodes, edges) + 1e-9).astype(int)
     below = [binomial.cdf(int(gained), images, gains) for gained in (first - 1, *counts)]
@@ -127,18 +128,13 @@ def _largest(holds: Callable[[int], bool], low: int, most: int) -> int:
     while high <= most and holds(high):
         low, step = high, 2 * step
         high = low + step
-    high = min(high, most + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+    return bisect_left(range(min(high, most + 1)), True, lo=low + 1, key=lambda count: not holds(count)) - 1
 
 
-def _need(needed: Callable[[float], int | None], at: float, low: float, high: float, limit: float) -> Need:
-    ends = [needed(value) for value in (low, high) if (value - limit) * (at - limit) > 0]
+def _need(needed: Callable[[float], int | None], seen: Interval, limit: float) -> Need:
+    ends = [needed(value) for value in (seen.low, seen.high) if (value - limit) * (seen.estimate - limit) > 0]
     known = [end for end in ends if end is not None]
-    images = needed(at)
-    return Need(images, min(known, default=None), max(known) if len(known) == 2 else None)
+    return Need(needed(seen.estimate), min(known, default=None), max(known) if len(known) == 2 else None)
 
 
 def _fewest(decides: Callable[[int], bool], guess: float) -> int | None:

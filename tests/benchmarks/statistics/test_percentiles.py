@@ -24,8 +24,7 @@ AT_MOST = 0.01 + 4 * math.sqrt(0.01 * 0.99 / SAMPLES)
 
 def own(times: NDArray[np.int64], percent: float) -> LaunchPercentile:
     """Return the percentile of a single launch with a single round."""
-    (found,) = percentile_of_launches([[times]], percent).launches
-    return found
+    return percentile_of_launches([[times]], percent).launches[0]
 
 
 @pytest.mark.parametrize("percent", [0, 100, -5, 101, math.nan])
@@ -130,16 +129,11 @@ def test_a_slow_launch_or_round_weighs_as_much_as_the_others() -> None:
     fast, slow = np.full(300, 10_000), np.full(100, 30_000)
     assert percentile_of_launches([[fast]] * 4 + [[slow]], 90).value_ns == 30_000
     assert percentile_of_launches([[fast]] * 4 + [[slow]], 80).value_ns == 10_000
-    fast, slow = np.full(300, 10_000), np.full(100, 30_000)
-    assert own_of_rounds([fast, fast, fast, slow], 90).value_ns == 30_000
-    assert own_of_rounds([fast, fast, fast, slow], 75).value_ns == 10_000
+    for percent, value in ((90, 30_000), (75, 10_000)):
+        assert percentile_of_launches([[fast, fast, fast, slow]], percent).launches[0].value_ns == value
     times, weights = weighted([[np.array([1]), np.array([2, 3])], [np.array([4, 5, 6])]])
     assert times.tolist() == [1, 2, 3, 4, 5, 6]
     assert weights == pytest.approx([1 / 4, 1 / 8, 1 / 8, 1 / 6, 1 / 6, 1 / 6])
-
-
-def own_of_rounds(rounds: list[NDArray[np.int64]], percent: float) -> LaunchPercentile:
-    return percentile_of_launches([rounds], percent).launches[0]
 
 
 def test_bounds_are_those_of_the_outermost_launches_and_a_single_or_short_one_has_none() -> None:

@@ -54,13 +54,8 @@ def passes_and_fails(losses: float, gains: float, images: int, max_drop: float, 
     drawn = np.random.default_rng(1).multinomial(images, [losses, gains, 1 - losses - gains], sets)
     most = int(drawn[:, 0].max()) + 1
 
-    def reaches(interval: Interval) -> bool:
-        return interval.high > max_drop
-
-    def exceeds(interval: Interval) -> bool:
-        return interval.low > max_drop
-
-    reached, exceeded = Fewest(images, most, reaches), Fewest(images, most, exceeds)
+    reached = Fewest(images, most, lambda interval: interval.high > max_drop)
+    exceeded = Fewest(images, most, lambda interval: interval.low > max_drop)
     passes = [lost < reached.lost(int(gained)) for lost, gained, _ in drawn]
     fails = [lost >= exceeded.lost(int(gained)) for lost, gained, _ in drawn]
     return float(np.mean(passes)), float(np.mean(fails))
@@ -112,10 +107,7 @@ def test_looking_again_as_images_come_passes_a_model_at_the_limit_far_too_often(
     looks = [1_000 * 2**n for n in range(6)]
     random = np.random.default_rng(3)
 
-    def reaches(interval: Interval) -> bool:
-        return interval.high > 0.005
-
-    fewest = {images: Fewest(images, images // 20, reaches) for images in looks}
+    fewest = {images: Fewest(images, images // 20, lambda interval: interval.high > 0.005) for images in looks}
     sets, once, ever = 1_000, 0, 0
     for _ in range(sets):
         counts = np.cumsum([random.multinomial(size, [0.0075, 0.0025, 0.99]) for size in np.diff([0, *looks])], axis=0)
