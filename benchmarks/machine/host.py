@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from edgecnn.benchmarks.machine.host_text import (
     Run,
     board_name,
     cpu_name,
+    memory_bytes,
     number,
     read_temperature,
     run_tool,
@@ -45,11 +47,7 @@ def throttled_seconds(root: Path = Path("/")) -> float | None:
 def _groups(root: Path) -> Iterator[Path]:
     """Yield the folders of this process's CPU groups, from its own up to the roots."""
     base = root / "sys/fs/cgroup"
-    for line in (text(root / "proc/self/cgroup") or "").splitlines():
-        _, colon, rest = line.partition(":")
-        controllers, second, path = rest.partition(":")
-        if not colon or not second:
-            continue
+    for controllers, path in re.findall(r"^[^:\n]*:([^:\n]*):(.*)", text(root / "proc/self/cgroup") or "", re.MULTILINE):
         if not controllers:
             tops = [base, base / "unified"]
         elif "cpu" in controllers.split(","):
@@ -144,7 +142,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
         board=board_name(root),
         cpu=cpu_name(text(root / "proc/cpuinfo") or ""),
         cores=len(usable_cpus()),
-        memory_bytes=_memory_bytes(root),
+        memory_bytes=memory_bytes(root, "MemTotal"),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         glibc=version if library == "glibc" else None,
@@ -259,11 +257,3 @@ def _load(root: Path) -> float | None:
         return float((text(root / "proc/loadavg") or "").split()[0])
     except (ValueError, IndexError):
         return None
-
-
-def _memory_bytes(root: Path) -> int | None:
-    for line in (text(root / "proc/meminfo") or "").splitlines():
-        key, *values = line.split()
-        if key == "MemTotal:" and values and values[0].isdecimal():
-            return int(values[0]) * 1024
-    return None

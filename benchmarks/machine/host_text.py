@@ -146,6 +146,12 @@ def cpuinfo(content: str) -> list[tuple[str, str]]:
     return [(key.strip(), value.strip()) for key, _, value in pairs if value.strip()]
 
 
+def memory_bytes(root: Path, name: str) -> int | None:
+    """Return a size of /proc/meminfo, such as `MemTotal`; None if it is not reported."""
+    found = re.search(rf"^{name}: *(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
 def throttle_bits(content: str) -> int | None:
     """Return the bits in the output of `vcgencmd get_throttled`, for example `throttled=0x50005`."""
     found = re.search(r"\bthrottled=0x([0-9a-fA-F]+)\b", content)

@@ -1,6 +1,6 @@
 """Finds what makes measured times too noisy to judge."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,9 @@ _ROUNDS_APART = 0.10
 # Mean number of cores during timing.
 OTHERS_CORES = 0.10
 _STOLEN_CORES = 0.02
-# Shares of the CPUs that the benchmark may not use, of the timed time, and of the CPU time.
+# Shares of the CPUs that the benchmark may not use, and of the timed time.
 _OUTSIDE_BUSY = 0.10
 _QUOTA_STOPPED = 0.01
-_OFF_CPU = 0.10
 
 # Noise that only adds time: without it the same runs would take as long or less. Rounds that disagree are slow ones among
 # others, which all count.
@@ -72,27 +71,6 @@ class Load:
     throttled_seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class CpuUse:
-    """CPU use of a file's process in one round.
-
-    Attributes:
-        median_ns: Median time of a run.
-        wall_ns: Sum of the timed runs.
-        cpu_ns: CPU time of all its threads during them.
-        runs: Number of runs.
-        waits: Number of times a thread gave up its CPU voluntarily; None if not recorded.
-        stops: Number of times a signal stopped the process; None if not recorded.
-    """
-
-    median_ns: float
-    wall_ns: int
-    cpu_ns: int
-    runs: int
-    waits: int | None
-    stops: int | None
-
-
 def hidden_factor(found: Iterable[Noise]) -> int:
     """Return how many times longer than measured runs may take: 1 if the noise can only have added time, else 20."""
     return 1 if all(item.name in _ONLY_ADDS_TIME for item in found) else _MOST_HIDDEN
@@ -103,67 +81,38 @@ def machine_noise(states: Sequence[State], clocks_khz: Sequence[int], load: Load
 
     The clocks are those directly after each round, as far as they are reported.
     """
-    found = []
+    found = (*_state_noise(states, clocks_khz), *(_load_noise(load) if load else ()))
+    return tuple(Noise(name, None, text) for name, text in found)
+
+
+def _state_noise(states: Sequence[State], clocks_khz: Sequence[int]) -> Iterator[tuple[NoiseName, str]]:
     governors = sorted({name for state in states for name in state.governors} - {"performance"})
     if governors and clocks_khz and min(clocks_khz) < max(clocks_khz) * (1 - _CLOCK_MOVED):
         low, high = min(clocks_khz) // 1000, max(clocks_khz) // 1000
-        found.append(
-            Noise(
-                "governor",
-                None,
-                f"the clock varied between {low:,} and {high:,} MHz under governor {', '.join(governors)}: "
-                "sudo cpupower frequency-set -g performance",
-            )
-        )
+        moved = f"the clock varied between {low:,} and {high:,} MHz under governor {', '.join(governors)}"
+        yield "governor", f"{moved}: sudo cpupower frequency-set -g performance"
     hot = max((state for state in states if _too_hot(state)), key=lambda state: state.temperature_celsius or 0, default=None)
     if hot:
-        text = f"{hot.temperature_celsius:.0f} °C is at the limit of {hot.temperature_limit_celsius:.0f}: cool it"
-        found.append(Noise("temperature", None, text))
+        yield "temperature", f"{hot.temperature_celsius:.0f} °C is at the limit of {hot.temperature_limit_celsius:.0f}: cool it"
     start = next((state.throttled for state in states if state.throttled is not None), None)
     throttled = sorted({reason for state in states for reason in throttle_reasons(start, state.throttled)})
     if throttled:
-        found.append(Noise("throttled", None, f"{', '.join(throttled)}: use a stronger power supply, or cool it"))
+        yield "throttled", f"{', '.join(throttled)}: use a stronger power supply, or cool it"
     if any(state.on_battery for state in states):
-        found.append(Noise("battery", None, "the machine ran on battery: plug it in"))
-    if load and load.others_cores > OTHERS_CORES:
-        text = f"other processes used {load.others_cores:.2f} cores while files were timed: stop them"
-        found.append(Noise("load", None, text))
-    if load and load.stolen_cores > _STOLEN_CORES:
-        text = f"the hypervisor took {load.stolen_cores:.2f} cores while files were timed: use a dedicated machine"
-        found.append(Noise("load", None, text))
-    if load and load.throttled_seconds is not None and load.throttled_seconds > _QUOTA_STOPPED * load.seconds:
-        text = (
-            f"the CPU quota of this container (cgroup) stopped the benchmark for {load.throttled_seconds:.2g} of "
-            f"{load.seconds:.2g} s while files were timed: raise the quota"
-        )
-        found.append(Noise("throttled", None, text))
-    if load and load.outside_cores is not None and load.outside_cores > _OUTSIDE_BUSY * load.outside_cpus:
-        text = (
-            f"other processes used {load.outside_cores:.2f} of the {load.outside_cpus} CPUs that the benchmark may not use, "
-            "and share caches and clock with it: stop them"
-        )
-        found.append(Noise("neighbours", None, text))
-    return tuple(found)
+        yield "battery", "the machine ran on battery: plug it in"
 
 
-def cpu_noise(name: str, rounds: Sequence[CpuUse]) -> tuple[Noise, ...]:
-    """Return whether a file's process was kept off its CPU during timing.
-
-    Its CPU time is then less than the elapsed time. A runtime with several threads may use more. A runtime that waits in
-    every run, for example for a device, uses less and gives up its CPU voluntarily at least once per run; a process that is
-    preempted, stopped or out of its quota does not.
-    """
-    wall, cpu, runs = (sum(getattr(item, what) for item in rounds) for what in ("wall_ns", "cpu_ns", "runs"))
-    stops = sum(item.stops or 0 for item in rounds)
-    waits = sum(item.waits or 0 for item in rounds)
-    typical = float(np.median([item.median_ns for item in rounds]))
-    waits_itself = not stops and waits >= runs and typical * runs > cpu * (1 + _OFF_CPU)
-    if not stops and (wall <= cpu * (1 + _OFF_CPU) or waits_itself):
-        return ()
-    text = f"the process of {name} was off the CPU for {max(wall - cpu, 0) / wall:.0%} of the timed time"
-    if stops:
-        text += f", and stopped {stops} times by a signal"
-    return (Noise("preempted", name, f"{text}: stop other programs"),)
+def _load_noise(load: Load) -> Iterator[tuple[NoiseName, str]]:
+    if load.others_cores > OTHERS_CORES:
+        yield "load", f"other processes used {load.others_cores:.2f} cores while files were timed: stop them"
+    if load.stolen_cores > _STOLEN_CORES:
+        yield "load", f"the hypervisor took {load.stolen_cores:.2f} cores while files were timed: use a dedicated machine"
+    if load.throttled_seconds is not None and load.throttled_seconds > _QUOTA_STOPPED * load.seconds:
+        lost = f"{load.throttled_seconds:.2g} of {load.seconds:.2g} s while files were timed"
+        yield "throttled", f"the CPU quota of this container (cgroup) stopped the benchmark for {lost}: raise the quota"
+    if load.outside_cores is not None and load.outside_cores > _OUTSIDE_BUSY * load.outside_cpus:
+        used = f"other processes used {load.outside_cores:.2f} of the {load.outside_cpus} CPUs that the benchmark may not use"
+        yield "neighbours", f"{used}, and share caches and clock with it: stop them"
 
 
 def time_noise(name: str, medians_ns: Sequence[float], settled: Sequence[bool]) -> tuple[Noise, ...]:

@@ -8,13 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.machine.noise import CpuUse, Noise, cpu_noise, time_noise
-from edgecnn.benchmarks.results.records import FileResult, Latency, Launch
+from edgecnn.benchmarks.machine.noise import Noise, time_noise
+from edgecnn.benchmarks.results.records import FileResult, Latency, Launch, Round
 from edgecnn.benchmarks.statistics.intervals import fastest_quantile, mean_interval
 from edgecnn.benchmarks.statistics.percentiles import Percentile, percentile_of_launches, weighted
 from edgecnn.edge.export_records import FASTER, Interval
 from edgecnn.edge.manifest import Artifact
 
+# Share of the CPU time.
+_OFF_CPU = 0.10
 # Rounds of one file that are as near as this are no exceptions: undisturbed ones differ by half a percent.
 _REPEATED, _MANY = 1.05, 16
 
@@ -173,9 +175,25 @@ def _kind(file: TimedFile) -> tuple[str, str, int]:
 def launch_noise(name: str, launches: Sequence[Launch]) -> tuple[Noise, ...]:
     """Return the noise of `time_noise` and `cpu_noise` in the launches of the file with this name."""
     medians = round_medians(launches).ravel().tolist()
-    rounds = [(item, item.measured.unpack()) for launch in launches for item in launch.rounds]
-    uses = [
-        CpuUse(median, int(times.sum()), item.cpu_ns, len(times), item.waits, item.stops)
-        for (item, times), median in zip(rounds, medians, strict=True)
-    ]
-    return cpu_noise(name, uses) + time_noise(name, medians, [launch.settled for launch in launches])
+    rounds = [item for launch in launches for item in launch.rounds]
+    return cpu_noise(name, rounds) + time_noise(name, medians, [launch.settled for launch in launches])
+
+
+def cpu_noise(name: str, rounds: Sequence[Round]) -> tuple[Noise, ...]:
+    """Return whether a file's process was kept off its CPU during timing.
+
+    Its CPU time is then less than the elapsed time. A runtime with several threads may use more. A runtime that waits in
+    every run, for example for a device, uses less and gives up its CPU voluntarily at least once per run; a process that is
+    preempted, stopped or out of its quota does not.
+    """
+    times = [item.measured.unpack() for item in rounds]
+    wall, runs = sum(int(of_round.sum()) for of_round in times), sum(map(len, times))
+    cpu, waits, stops = (sum(getattr(item, what) or 0 for item in rounds) for what in ("cpu_ns", "waits", "stops"))
+    typical = float(np.median([np.median(of_round) for of_round in times]))
+    waits_itself = not stops and waits >= runs and typical * runs > cpu * (1 + _OFF_CPU)
+    if not stops and (wall <= cpu * (1 + _OFF_CPU) or waits_itself):
+        return ()
+    text = f"the process of {name} was off the CPU for {max(wall - cpu, 0) / wall:.0%} of the timed time"
+    if stops:
+        text += f", and stopped {stops} times by a signal"
+    return (Noise("preempted", name, f"{text}: stop other programs"),)

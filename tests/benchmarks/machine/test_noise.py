@@ -11,8 +11,11 @@ from edgecnn.benchmarks.gate.budget import Budget
 from edgecnn.benchmarks.gate.checks import judge
 from edgecnn.benchmarks.gate.gate import INVALID, PASS
 from edgecnn.benchmarks.machine.host import State, read_state
-from edgecnn.benchmarks.machine.noise import NAMES, CpuUse, Load, Noise, cpu_noise, machine_noise, time_noise
+from edgecnn.benchmarks.machine.noise import NAMES, Load, Noise, machine_noise, time_noise
+from edgecnn.benchmarks.results.latency_summary import cpu_noise
+from edgecnn.benchmarks.results.records import Round
 from edgecnn.benchmarks.statistics.percentiles import Percentile
+from edgecnn.benchmarks.timing.times import Times
 from tests.benchmarks.gate.judged import figures
 from tests.benchmarks.machine.boards import no_tool, tree
 
@@ -179,7 +182,8 @@ def test_a_quota_that_stopped_the_benchmark_for_a_hundredth_of_the_time_is_noise
     assert all("for 0.11 of 10 s" in item for item in texts(QUIET, load=load))
 
 
-WORKING = CpuUse(median_ns=1000, wall_ns=1_000_000, cpu_ns=1_000_000, runs=1000, waits=3, stops=0)
+WORKING = Round(Times.pack([]), Times.pack([1000] * 1000), cpu_ns=1_000_000, clock_khz=None, waits=3, stops=0)
+TYPICALLY_800 = Times.pack([800] * 600 + [1300] * 400)
 
 
 @pytest.mark.parametrize(
@@ -195,15 +199,13 @@ WORKING = CpuUse(median_ns=1000, wall_ns=1_000_000, cpu_ns=1_000_000, runs=1000,
         ({"cpu_ns": 100_000, "waits": 999}, True),
         ({"cpu_ns": 100_000, "waits": 1000, "stops": 2}, True),
         ({"cpu_ns": 100_000, "waits": None, "stops": None}, True),
-        ({"cpu_ns": 800_000, "median_ns": 800, "waits": 1000}, True),  # A typical run waits for nothing.
+        ({"cpu_ns": 800_000, "measured": TYPICALLY_800, "waits": 1000}, True),  # A typical run waits for nothing.
     ],
 )
 def test_a_process_that_was_kept_from_its_cpu_is_noise_and_one_that_waits_in_every_run_is_not(
     changes: dict[str, Any], found: bool
 ) -> None:
-    seen = cpu_noise(
-        "int8.tflite", [WORKING, replace(WORKING, **changes)] if not changes else [replace(WORKING, **changes)] * 2
-    )
+    seen = cpu_noise("int8.tflite", [replace(WORKING, **changes)] * 2)
     assert [(item.name, item.file) for item in seen] == [("preempted", "int8.tflite")] * found
 
 
