@@ -178,7 +178,7 @@ def _newer(model_format: str, facts: Facts) -> str:
 
 
 def _run_finding(model: ModelFile, signature: str | None, facts: Facts) -> Finding:
-    name, ended = model.path.name, run_file(model.path, signature)
+    name, ended = model.path.name, _run(partial(run_here, model.path, signature))
     if ended.failure is not None:
         mend = "export the file again or install another version of its runtime"
         return Finding(name, PROBLEM, f"its runtime does not run it: {ended.failure}", mend)
@@ -265,12 +265,8 @@ def import_module(module: str) -> Ended:
     return _run(partial(import_here, module))
 
 
-def run_file(path: Path, signature: str | None) -> Ended:
-    """Open a .tflite or .onnx file and run it once on random input, in a child process."""
-    return _run(partial(run_here, path, signature))
-
-
 def _run(task: Callable[[], str]) -> Ended:
+    """Do a task in a child process."""
     try:
         with Child() as child:
             return child.call(partial(_ended, task), CHILD_SECONDS)
@@ -298,7 +294,7 @@ def import_here(module: str) -> str:
 
 
 def run_here(path: Path, signature: str | None) -> str:
-    """Open a file and run it; the answer names the runtime."""
+    """Open a .tflite or .onnx file and run it once on random input; the answer names the runtime."""
     model = read_model(path)
     if model.unverified is not None:
         limit_memory(len(model.data))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from edgecnn.benchmarks.machine.host import CpuTimes, State, other_cpus, read_cpu_times, read_state, throttled_seconds
+from edgecnn.benchmarks.machine.host import State, other_cpus, read_cpu_times, read_state, throttled_seconds
 from edgecnn.benchmarks.machine.noise import Load, Noise, machine_noise
 from edgecnn.benchmarks.measure.options import Plan, PlanOptions
 from edgecnn.benchmarks.measure.planning import MOST_LAUNCHES, FileCost, Schedule, narrow_enough, round_of
@@ -175,33 +175,35 @@ class _Meter:
 
     def __init__(self, processes: Sequence[ModelProcess], processes_cpu_seconds: float) -> None:
         self._processes = processes
-        self._before, self._outside_before, self._throttled_before = _readings()
-        self._ours = _own_cpu_seconds() + processes_cpu_seconds
-        self._start = time.monotonic()
+        self._before = _readings(processes_cpu_seconds)
 
     def stop(self) -> list[Memory]:
         """Collect the figures, and return each process's memory."""
         memories = [process.ask(ReadMemory()) for process in self._processes]
-        self.seconds = time.monotonic() - self._start
-        after, outside_after, throttled_after = _readings()
-        ours = _own_cpu_seconds() + sum(memory.cpu_seconds for memory in memories) - self._ours
-        self.known = self._before is not None and after is not None
-        if self._before and after:
-            self.others = after.busy_seconds - self._before.busy_seconds - ours
-            self.stolen = after.steal_seconds - self._before.steal_seconds
-        self.outside = _between(self._outside_before, outside_after)
-        self.throttled = _between(self._throttled_before, throttled_after)
+        after = _readings(sum(memory.cpu_seconds for memory in memories))
+        self.seconds = {name: after[name] - before for name, before in self._before.items() if name in after}
         return memories
 
 
-def _readings() -> tuple[CpuTimes | None, float | None, float | None]:
-    """Return the use of the CPUs that this process may use, how long the others were busy, and how long a quota stopped it."""
+def _readings(processes_cpu_seconds: float) -> dict[str, float]:
+    """Return clocks in seconds, as far as the machine reports them.
+
+    They are the time, how long others than these processes used the CPUs that this one may use, how long a hypervisor took
+    them, how long the other CPUs were busy, and how long a quota stopped this process.
+    """
     outside = read_cpu_times(cpus=cpus) if (cpus := other_cpus()) else None
-    return read_cpu_times(), outside.busy_seconds if outside else None, throttled_seconds()
-
-
-def _between(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
+    times, throttled = read_cpu_times(), throttled_seconds()
+    found = {"wall": time.monotonic()}
+    if times:
+        # The programs that `read_state` ran are not load by others either.
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ours = time.process_time() + ended.ru_utime + ended.ru_stime + processes_cpu_seconds
+        found |= {"others": times.busy_seconds - ours, "stolen": times.steal_seconds}
+    if outside:
+        found["outside"] = outside.busy_seconds
+    if throttled is not None:
+        found["throttled"] = throttled
+    return found
 
 
 def _finished(
@@ -218,23 +220,15 @@ def _finished(
 
 
 def _load(meters: Sequence[_Meter]) -> Load | None:
-    seconds = sum(meter.seconds for meter in meters)
-    if not seconds or not all(meter.known for meter in meters):
+    names = set.intersection(*({*meter.seconds} for meter in meters))
+    sums = {name: max(sum(meter.seconds[name] for meter in meters), 0.0) for name in names}
+    if not sums["wall"] or "others" not in sums:
         return None
-    others, stolen = (max(sum(values), 0.0) / seconds for values in zip(*((m.others, m.stolen) for m in meters), strict=True))
-    outside = [meter.outside for meter in meters if meter.outside is not None]
-    throttled = [meter.throttled for meter in meters if meter.throttled is not None]
     return Load(
-        seconds,
-        others,
-        stolen,
-        outside_cores=max(sum(outside), 0.0) / seconds if len(outside) == len(meters) else None,
+        sums["wall"],
+        sums["others"] / sums["wall"],
+        sums["stolen"] / sums["wall"],
+        outside_cores=sums["outside"] / sums["wall"] if "outside" in sums else None,
         outside_cpus=len(other_cpus()),
-        throttled_seconds=max(sum(throttled), 0.0) if len(throttled) == len(meters) else None,
+        throttled_seconds=sums.get("throttled"),
     )
-
-
-def _own_cpu_seconds() -> float:
-    """Return the CPU time of this process and of the programs that `read_state` ran, which is not load by others."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime

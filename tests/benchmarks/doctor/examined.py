@@ -1,6 +1,5 @@
 """Machines and files to examine."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,21 +10,8 @@ from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.edge.compatibility.tflite_graph import from_object
 from tests.onnx_text import onnx_bytes
 
-BOARDS = Path(__file__).parents[1] / "boards"
 OP = schema.BuiltinOperator
 Fake = Callable[..., None]
-
-
-def board(root: Path, name: str, changes: dict[str, str] | None = None) -> Path:
-    _, *sections = re.split(r"^--- (.+)\n", (BOARDS / f"{name}.txt").read_text(), flags=re.MULTILINE)
-    for place, content in {**dict(zip(sections[::2], sections[1::2], strict=True)), **(changes or {})}.items():
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        (root / place).write_text(content)
-    return root
-
-
-def no_tool(command: list[str]) -> str:
-    raise FileNotFoundError(command[0])
 
 
 def findings(diagnosis: Examination, name: str) -> list[Finding]:

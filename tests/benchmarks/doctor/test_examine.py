@@ -12,7 +12,8 @@ from edgecnn.benchmarks.doctor.examine import examine
 from edgecnn.benchmarks.doctor.findings import Finding
 from edgecnn.benchmarks.doctor.known_problems import OK, PROBLEM, WARNING
 from edgecnn.edge.packages import install_command
-from tests.benchmarks.doctor.examined import Fake, board, finding, findings, no_tool
+from tests.benchmarks.doctor.examined import Fake, finding, findings
+from tests.benchmarks.machine.boards import no_tool, tree
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_board_is_told_with_what_is_wrong_with_it(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(doctor, "python_bits", lambda: bits)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    told = examine(root=board(tmp_path, name), run=no_tool)
+    told = examine(root=tree(tmp_path, name), run=no_tool)
     assert finding(told, "board").text.startswith("Raspberry Pi ")
     assert f"{machine}, {bits}-bit Python" in finding(told, "system").text  # Python 3.13 adds text.
     assert finding(told, "cpu") == Finding("cpu", OK, cpu)
@@ -87,7 +88,7 @@ def test_throttling_now_is_worse_than_before(
     bits: str, told: str, status: str, tmp_path: Path, only: Callable[..., None]
 ) -> None:
     only()
-    diagnosis = examine(root=board(tmp_path, "raspberry-pi-5"), run=lambda _: f"throttled={bits}")
+    diagnosis = examine(root=tree(tmp_path, "raspberry-pi-5"), run=lambda _: f"throttled={bits}")
     first = findings(diagnosis, "throttling")[0]
     assert (first.text, first.status) == (told, status)
 
@@ -101,7 +102,7 @@ def test_this_pythons_word_size_is_told(only: Callable[..., None]) -> None:
 def test_the_runtimes_that_are_installed_and_suit_the_cpu_are_named(
     name: str, fp16: bool, tmp_path: Path, only: Callable[..., None]
 ) -> None:
-    root = board(tmp_path, name)
+    root = tree(tmp_path, name)
     only()
     assert examine(root=root, run=no_tool).runtimes == ()
     only("ai_edge_litert", "onnxruntime")
@@ -133,7 +134,7 @@ def test_32_bits_under_a_64_bit_kernel_are_seen(
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(doctor, "python_bits", lambda: 32)
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.2")
-    told = examine(root=board(tmp_path, "raspberry-pi-4"), run=no_tool)
+    told = examine(root=tree(tmp_path, "raspberry-pi-4"), run=no_tool)
     assert finding(told, "system").status == WARNING
     assert all(said in finding(told, "system").text for said in ("aarch64, 32-bit Python; 32-bit", "under a 64-bit kernel"))
     assert findings(told, "ai-edge-litert")[0].fix == install_command("tflite-runtime")
@@ -153,7 +154,7 @@ def test_a_machine_that_tells_nothing_is_well(tmp_path: Path, only: Callable[...
 @pytest.mark.parametrize(("free", "status"), [("102399 kB", WARNING), ("102400 kB", OK), ("nonsense", OK)])
 def test_little_memory_is_a_warning(free: str, status: str, tmp_path: Path, only: Callable[..., None]) -> None:
     only()
-    told = examine(root=board(tmp_path, "raspberry-pi-5", {"proc/meminfo": f"MemTotal: 8256096 kB\nMemAvailable: {free}\n"}))
+    told = examine(root=tree(tmp_path, "raspberry-pi-5", {"proc/meminfo": f"MemTotal: 8256096 kB\nMemAvailable: {free}\n"}))
     assert finding(told, "memory").status == status
     assert finding(told, "memory").text.startswith("8,063 MiB")
 
@@ -161,7 +162,7 @@ def test_little_memory_is_a_warning(free: str, status: str, tmp_path: Path, only
 def test_an_instruction_counts_only_if_every_core_has_it(tmp_path: Path, only: Callable[..., None]) -> None:
     only()
     cores = {"proc/cpuinfo": "Features : fp asimddp asimdhp\n\nFeatures : fp asimdhp\n"}
-    assert "dot product no; fp16 yes" in finding(examine(root=board(tmp_path, "raspberry-pi-5", cores)), "cpu").text
+    assert "dot product no; fp16 yes" in finding(examine(root=tree(tmp_path, "raspberry-pi-5", cores)), "cpu").text
 
 
 def test_another_c_library_is_a_warning(monkeypatch: pytest.MonkeyPatch, only: Callable[..., None]) -> None:
