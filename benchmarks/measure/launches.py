@@ -138,7 +138,7 @@ def _rounds(
     states = []
     for turn in range(1, plan.rounds + 1):
         for index in order.sample(range(len(processes)), len(processes)):
-            schedule.timing(launch, turn)
+            schedule.timing(launch, turn, plan)
             rounds[index].append(_round(processes[index], plan, schedule.costs[index]))
         states.append(read_state())
     return rounds, states

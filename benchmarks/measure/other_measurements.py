@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.accuracy import Accuracy
 from edgecnn.benchmarks.gate.tally import Tally
 from edgecnn.benchmarks.machine.host import read_state
+from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, StoredReference
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.planning import FileCost, round_of
 from edgecnn.benchmarks.results.records import Paced, Throughput, Window
@@ -18,9 +18,8 @@ from edgecnn.benchmarks.timing.requests import Classify, Pace, ProfileOps, TimeB
 from edgecnn.benchmarks.timing.times import Times
 from edgecnn.benchmarks.timing.worker import ModelProcess
 from edgecnn.edge.data.pixel_digests import first_seen, held_out, pixel_digests
-from edgecnn.edge.data.splits import Split, chunks
+from edgecnn.edge.data.splits import chunks
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, field
-from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.result import Progress
 
 # Fewer batches and profiled runs if this many would take longer.
@@ -82,45 +81,28 @@ def extra_seconds(options: BenchOptions, costs: Sequence[FileCost], images: int)
     return total
 
 
-def classify(  # Longer than 50 lines: its arguments and their docs.
-    processes: Sequence[ModelProcess],
-    test: Split,
-    reference: Sequence[Floats] | int,
-    classes: int,
-    *,
-    progress: Progress,
-    chosen: Sequence[bool] | None = None,
-    groups: NDArray[np.int64] | None = None,
-    learnt: Sequence[int] = (),
+def classify(
+    processes: Sequence[ModelProcess], candidate_set: CandidateSet, images: LabelledImages, progress: Progress
 ) -> list[Accuracy]:
-    """Let every process classify the test images, a chunk at a time: no image is decoded twice, and few are in memory.
+    """Let every candidate's process classify the images, a chunk at a time: no image is decoded twice, and few are in memory.
 
-    Only the first of several images with the same pixels is counted, and no copy of a training image, unless all are.
-
-    Args:
-        processes: One process per candidate.
-        test: The images.
-        reference: For each process, the probabilities (n, classes) that it is compared with; or the index of the process
-            that computes them for all.
-        classes: Number of classes.
-        progress: Receives the images done.
-        chosen: For each process, whether half of the images chose the file: then only the other half judges it.
-        groups: Number of each image's group (n,); None if images are independent.
-        learnt: Places of the images that are copies of training images.
+    Only the first of several images with the same pixels is counted, and no copy of a training image, unless all are. A file
+    that half of the images chose is judged by the other half only.
 
     Raises:
         ConfigError: If no image is left to judge a file on.
     """
-    images = len(test.labels)
-    chosen = chosen or [False] * len(processes)
-    tallies = [Tally(classes) for _ in processes]
+    test, groups, reference = images.test, images.groups, candidate_set.reference
+    chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in candidate_set.candidates]
+    is_reference = [candidate_set.is_reference(file) for file in candidate_set.candidates]
+    tallies = [Tally(len(candidate_set.class_names)) for _ in processes]
     seen: dict[bytes, int] = {}
-    known = np.isin(np.arange(images), learnt)
+    known = np.isin(np.arange(len(test.labels)), images.record.learnt)
     if all_learnt := bool(known.all()):
         known[:] = False
     done = chose = conflicting = 0
     for chunk in chunks(test):
-        progress.step(done, images, f"classifying {images:,} test images")
+        progress.step(done, len(test.labels), f"classifying {len(test.labels):,} test images")
         digests = pixel_digests(chunk)
         part = slice(done, done + len(chunk))
         fresh, other_label = first_seen(digests, test.labels[part], seen, known[part])
@@ -129,7 +111,10 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
         conflicting += int(other_label.sum())
         found = [process.ask(Classify(chunk)) for process in processes]
         places = done + np.arange(len(chunk))
-        beside = [found[reference][0]] * len(found) if isinstance(reference, int) else [of[places] for of in reference]
+        if isinstance(reference, StoredReference):
+            beside = [stored[places] for stored in reference.probabilities]
+        else:
+            beside = [found[is_reference.index(True)][0]] * len(found)
         for tally, (probabilities, accepted), of, half in zip(tallies, found, beside, chosen, strict=True):
             counted = held if half else fresh
             at = places[counted]
@@ -140,7 +125,7 @@ def classify(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"all of these images chose a file, and none is left to judge it: name others with {field('data')}")
     skipped = int(known.sum())
     return [
-        tally.accuracy(images - len(seen) - skipped, chose if half else 0, conflicting, skipped, all_learnt)
+        tally.accuracy(done - len(seen) - skipped, chose if half else 0, conflicting, skipped, all_learnt)
         for tally, half in zip(tallies, chosen, strict=True)
     ]
 

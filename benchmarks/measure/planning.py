@@ -205,8 +205,7 @@ class Schedule:
         self._plan = plan if isinstance(plan, Plan) else None
         self._done = 0
         self._start, self._expected = time.monotonic(), 0.0
-        self._after = 0.0
-        self._is_settled = False
+        self._after: float | None = None
 
     def opening(self, launch: int, name: str) -> None:
         """Report that a file is opened."""
@@ -222,9 +221,8 @@ class Schedule:
 
     def settle(self, finish_seconds: Callable[[Sequence[FileCost]], float]) -> Plan:
         """Return the plan. The first call chooses it and reports how long it will take."""
-        if self._is_settled:
-            return self._settled()
-        self._is_settled = True
+        if self._plan and self._after is not None:
+            return self._plan
         plan = self._plan = self._choose()
         self._after = finish_seconds(self.costs)
         whole = total_seconds(plan, self.costs) + self._after
@@ -233,9 +231,8 @@ class Schedule:
         self._progress.say(f"estimate: about {duration_text(whole)}{more}, {launches}{more} of {rounds}")
         return plan
 
-    def timing(self, launch: int, turn: int) -> None:
+    def timing(self, launch: int, turn: int, plan: Plan) -> None:
         """Report that a round of one file is timed."""
-        plan = self._settled()
         self._step(launch, f"round {turn} of {plan.rounds}")
         self._done += 1
         self._expected += round_seconds(plan, self.costs) / self._files
@@ -250,10 +247,6 @@ class Schedule:
 
     def _choose(self) -> Plan:
         return self._asked if isinstance(self._asked, Plan) else choose_plan(self._asked, self.costs)
-
-    def _settled(self) -> Plan:
-        assert self._plan  # noqa: S101  # `settle` comes before the first round.
-        return self._plan
 
     def _step(self, launch: int, detail: str) -> None:
         left = self._left(launch)
@@ -276,4 +269,4 @@ class Schedule:
         each = total_seconds(self._plan, self.costs) / self._plan.launches
         rest = each * max(self._plan.launches, launch) - self._expected
         pace = (time.monotonic() - self._start) / self._expected if self._expected else 1.0
-        return max(rest, 0.0) * pace + self._after
+        return max(rest, 0.0) * pace + (self._after or 0.0)

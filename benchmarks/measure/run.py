@@ -9,7 +9,7 @@ from edgecnn.benchmarks.gate.budget import BESIDE_REFERENCE, Budget, Budgets
 from edgecnn.benchmarks.gate.checks import judge
 from edgecnn.benchmarks.gate.gate import UNJUDGED, Figures, Policy, Verdict, join
 from edgecnn.benchmarks.machine.host import read_machine, read_state
-from edgecnn.benchmarks.measure.candidates import CandidateSet, LabelledImages, MeasuredReference, StoredReference
+from edgecnn.benchmarks.measure.candidates import CandidateSet, MeasuredReference
 from edgecnn.benchmarks.measure.launches import Candidate, measure, noise_of
 from edgecnn.benchmarks.measure.options import BenchOptions
 from edgecnn.benchmarks.measure.other_measurements import (
@@ -130,7 +130,8 @@ def _finish(
 
     extras = [measure_extra(process, options, saying(place)) for place, process in enumerate(processes)]
     if candidate_set.images:
-        accuracies = _classify(candidate_set, candidate_set.images, processes, progress)
+        accuracies = classify(processes, candidate_set, candidate_set.images, progress)
+        _require_as_stored(candidate_set, accuracies)
         extras = [replace(extra, accuracy=accuracy) for extra, accuracy in zip(extras, accuracies, strict=True)]
     timed = []
     for place, (candidate, process) in enumerate(zip(candidate_set.candidates, processes, strict=True)):
@@ -156,16 +157,10 @@ def _file_result(
         threads=candidate.request.threads,
         launches=launches,
         latency=summarize(launches, percents, opened.images_per_run),
-        accuracy=extra.accuracy,
-        throughput=extra.throughput,
-        paced=extra.paced,
-        sustained=extra.sustained,
-        profile=extra.profile,
-        profile_problem=extra.profile_problem,
         budget=Budget(),
         verdict=Verdict(UNJUDGED, ()),
         images_per_run=opened.images_per_run,
-        slowest_op=extra.slowest_op,
+        **vars(extra),
     )
 
 
@@ -184,32 +179,16 @@ def figures_of(file: FileResult, reference: str, class_names: tuple[str, ...], r
     )
 
 
-def _classify(
-    candidate_set: CandidateSet, images: LabelledImages, processes: Sequence[ModelProcess], progress: Progress
-) -> list[Accuracy]:
-    places = (i for i, candidate in enumerate(candidate_set.candidates) if candidate_set.is_reference(candidate))
-    stored = candidate_set.reference.probabilities if isinstance(candidate_set.reference, StoredReference) else None
-    reference = next(places) if stored is None else stored
-    chosen = [file.artifact.mended is not None and file.artifact.mended.held_out > 0 for file in candidate_set.candidates]
-    classes = len(candidate_set.class_names)
-    found = classify(
-        processes,
-        images.test,
-        reference,
-        classes,
-        progress=progress,
-        chosen=chosen,
-        groups=images.groups,
-        learnt=images.record.learnt,
-    )
-    if stored is not None:
-        for file, accuracy in zip(candidate_set.candidates, found, strict=True):
-            if not file.artifact.exported and (difference := differs(accuracy, tolerance_of(file.artifact))):
-                path = file.request.path
-                raise ArtifactError(
-                    f"{path.parent / REFERENCE_NAME} is not what {path.name} computes here: {difference}: export it again"
-                )
-    return found
+def _require_as_stored(candidate_set: CandidateSet, accuracies: Sequence[Accuracy]) -> None:
+    """Raise if a measured float model contradicts its stored outputs."""
+    if isinstance(candidate_set.reference, MeasuredReference):
+        return
+    for file, accuracy in zip(candidate_set.candidates, accuracies, strict=True):
+        if not file.artifact.exported and (difference := differs(accuracy, tolerance_of(file.artifact))):
+            path = file.request.path
+            raise ArtifactError(
+                f"{path.parent / REFERENCE_NAME} is not what {path.name} computes here: {difference}: export it again"
+            )
 
 
 def _recorded(candidate: Candidate, candidate_set: CandidateSet) -> Parity | None:

@@ -1,12 +1,13 @@
 """Files of boards, as a machine reads them."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 BOARDS = Path(__file__).parents[1] / "boards"
 
 
-def tree(root: Path, board: str, changes: dict[str, str | None] | None = None) -> Path:
+def tree(root: Path, board: str, changes: Mapping[str, str | None] | None = None) -> Path:
     """Unpack a board; a change to None removes the file."""
     _, *sections = re.split(r"^--- (.+)\n", (BOARDS / f"{board}.txt").read_text(), flags=re.MULTILINE)
     files: dict[str, str | None] = dict(zip(sections[::2], sections[1::2], strict=True))

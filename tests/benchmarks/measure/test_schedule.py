@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
             plan = made.settle(lambda costs: 100.0)
             for turn in range(1, plan.rounds + 1):
                 for _ in range(2):
-                    made.timing(launch, turn)
+                    made.timing(launch, turn, plan)
                     clock.now += 10.1 * slower
             launch += 1
         return said
