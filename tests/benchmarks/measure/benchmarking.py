@@ -36,9 +36,10 @@ def run(
     threads: tuple[int, ...] = (1,),
     policy: Policy = Policy(),  # noqa: B008  # Frozen.
     runs: int = PLAN.min_runs,
+    profile: bool = False,
     **limits: float,
 ) -> Report:
-    options = BenchOptions(threads, replace(PLAN, min_runs=runs))
+    options = BenchOptions(threads, replace(PLAN, min_runs=runs), profile=profile)
     return benchmark(
         folder_candidates(ModelFolder(folder), options, openers(*formats), test),
         options,

@@ -111,10 +111,7 @@ def test_a_profile_that_cannot_be_had_costs_nothing_else(
         return ask(process, request)
 
     monkeypatch.setattr(ModelProcess, "ask", refuse)
-    options = BenchOptions(plan=PLAN, profile=True)
-    budgets = load_budgets(None, {"max_drop_points": 100.0}, ())
-    candidate_set = folder_candidates(ModelFolder(three_files), options, openers("onnx"), test_split)
-    report = benchmark(candidate_set, options, budgets, Policy(), command="", versions={})
+    report = run(three_files, test_split, "onnx", profile=True)
     (file,) = report.files
     assert (file.profile, file.profile_problem) == (None, "no profiler: update it")
     assert file.accuracy
@@ -168,14 +165,9 @@ def test_what_was_asked_for_besides_is_there(measured: Report) -> None:
 def test_copies_of_training_images_judge_nothing(
     learnt: range, judged: int, status: str, three_files: Path, test_split: Split, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(three_files, tmp_path / "learnt")
-    manifest = Manifest.load(folder)
-    replace(manifest, dataset=replace(manifest.dataset, learnt=tuple(learnt))).save(folder)
-    candidate_set = folder_candidates(ModelFolder(folder), BenchOptions(plan=PLAN), openers("onnx"), test_split)
-    limits = {"max_drop_points": 50.0, "min_accuracy_percent": 20.0}
-    report = benchmark(
-        candidate_set, BenchOptions(plan=PLAN), load_budgets(None, limits, ()), Policy(), command="", versions={}
-    )
+    folder = Path(shutil.copytree(three_files, tmp_path / "learnt"))
+    change_manifest(folder, lambda old: replace(old, dataset=replace(old.dataset, learnt=tuple(learnt))))
+    report = run(folder, test_split, "onnx", max_drop_points=50.0, min_accuracy_percent=20.0)
     accuracy = report.files[0].accuracy
     assert accuracy
     assert (accuracy.images, accuracy.learnt, accuracy.all_images) == (judged, 60 - judged, 60)

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.benchmarks.timing.requests import (
-    Open,
-)
+from edgecnn.benchmarks.timing.requests import Open
 from edgecnn.edge.files import sha256
 from edgecnn.edge.model.preprocess import Images
 from edgecnn.edge.runtimes import opener_for

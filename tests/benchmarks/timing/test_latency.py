@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecnn.benchmarks.measure.options import Plan
 from edgecnn.benchmarks.timing.latency import RoundTimes, Stopwatch, WarmUp
-from edgecnn.edge.errors import ConfigError
 
 INPUTS = list(np.arange(3, dtype=np.int8).reshape(3, 1, 1, 1, 1))
 MS = 1_000_000
@@ -226,39 +224,3 @@ def test_the_default_clock_is_wall_time() -> None:
     result = Stopwatch(lambda batch: time.sleep(0.003), INPUTS).round(2, 0)
     assert result.waits >= 3
     assert min(result.measured_ns) > 2 * MS
-
-
-@pytest.mark.parametrize(
-    ("plan", "message"),
-    [
-        ({"min_seconds": -0.1}, "min_seconds must be 0 to 86,400, got -0.1"),
-        ({"min_seconds": 86_400.1}, "min_seconds must be 0 to 86,400, got 86400.1"),
-        ({"min_seconds": float("nan")}, "min_seconds must be 0 to 86,400, got nan"),
-        ({"min_runs": 0}, "min_runs must be 1 to 10,000,000, got 0"),
-        ({"min_runs": 10**7 + 1}, "min_runs must be 1 to 10,000,000, got 10000001"),
-        ({"launches": 0}, "launches must be 1 to 100, got 0"),
-        ({"launches": 101}, "launches must be 1 to 100, got 101"),
-        ({"rounds": 0}, "rounds must be 1 to 100, got 0"),
-        ({"rounds": 101}, "rounds must be 1 to 100, got 101"),
-    ],
-)
-def test_a_plan_out_of_range_is_refused(plan: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Plan(**plan)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    "plan", [{"min_seconds": 0}, {"min_seconds": 86_400}, {"min_runs": 10**7}, {"launches": 100, "rounds": 100}]
-)
-def test_the_ends_of_the_ranges_are_plans(plan: dict[str, Any]) -> None:
-    Plan(**plan)
-
-
-@pytest.mark.parametrize(("min_runs", "share"), [(1, 1), (19, 1), (20, 1), (21, 2), (1000, 50), (1001, 51)])
-def test_a_rounds_share_of_the_runs_is_rounded_up(min_runs: int, share: int) -> None:
-    assert Plan(min_runs=min_runs, launches=5, rounds=4).round_runs == share
-
-
-def test_a_rounds_share_of_the_seconds_is_exact() -> None:
-    assert Plan(min_seconds=3, launches=5, rounds=4).round_seconds == 0.15

@@ -22,36 +22,42 @@ from edgecnn.benchmarks.timing.requests import (
 )
 from edgecnn.benchmarks.timing.worker import ModelProcess, Worker, read_memory
 from edgecnn.edge.errors import EdgeCnnError, InvalidMeasurement
-from edgecnn.edge.runtimes.base import LoadedModel, Opener
+from edgecnn.edge.runtimes.base import LoadedModel
 from tests.benchmarks.timing.requesting import BLACK, TFLITE, request
 
 
 class Recorded:
-    """A real runtime that keeps the batches it gets."""
+    """A real runtime that keeps the batches it gets, of `batch` images, None for any number, and runs them one by one."""
 
-    def __init__(self, data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> None:
+    def __init__(self, batch: int | None, data: bytes, threads: int, signature: str | None = None) -> None:
         self.real: LoadedModel = TFLITE.open_model(data, threads, signature)
         self.name, self.version = self.real.name, self.real.version
-        self.input_spec, self.output_spec = self.real.input_spec, self.real.output_spec
+        self.input_spec, self.output_spec = (
+            replace(spec, shape=(batch, *spec.shape[1:])) for spec in (self.real.input_spec, self.real.output_spec)
+        )
         self.batches: list[NDArray[Any]] = []
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         self.batches.append(batch)
-        return self.real.run(batch)
+        return np.concatenate([self.real.run(batch[i : i + 1]) for i in range(len(batch))])
+
+
+def worker_of(path: Path, batch: int | None, images: int) -> tuple[Worker, Recorded]:
+    """Return a worker in this process with images of one brightness each, 0, 1, 2 and so on, and its runtime."""
+    opened: list[Recorded] = []
+
+    def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> Recorded:
+        opened.append(Recorded(batch, data, threads, signature))
+        return opened[-1]
+
+    pixels = np.arange(images, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 12, 12, 1), np.uint8)
+    worker = Worker(request(path, TFLITE._replace(open_model=open_model), pixels))
+    return worker, opened[0]
 
 
 @pytest.fixture
 def inside(exported: Path) -> tuple[Worker, Recorded]:
-    """A worker in this process with images of one brightness each, 0, 1 and 2, and its runtime."""
-    opened: list[Recorded] = []
-
-    def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> Recorded:
-        opened.append(Recorded(data, threads, signature))
-        return opened[-1]
-
-    images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 12, 12, 1), np.uint8)
-    worker = Worker(request(exported / "int8.tflite", TFLITE._replace(open_model=open_model), images))
-    return worker, opened[0]
+    return worker_of(exported / "int8.tflite", 1, 3)
 
 
 def brightness(batch: NDArray[Any]) -> list[int]:
@@ -91,9 +97,6 @@ def test_the_empty_call_leaves_the_model_alone_and_a_profile_comes_from_the_open
     worker, runtime = inside
     del runtime.batches[:]
     assert len(worker.answer(TimeEmpty(9)).measured_ns) == 9
-    assert runtime.batches == []
-    worker, runtime = inside
-    del runtime.batches[:]
     profile = worker.answer(ProfileOps(runs=500))
     assert (profile.runs, runtime.batches) == (500, [])
     assert profile.ops
@@ -118,37 +121,8 @@ def test_peak_is_the_high_water_mark_and_steady_is_what_is_resident(tmp_path: Pa
     assert read_memory(tmp_path / "status") == Memory(300 * 1024, 200 * 1024, 1.25)
 
 
-class Batched(Recorded):
-    """Declares this many images at a time, None for any number, and runs them one by one."""
-
-    def __init__(
-        self, batch: int | None, data: bytes, threads: int, signature: str | None = None, streaming: bool = False
-    ) -> None:
-        super().__init__(data, threads, signature)
-        self.input_spec, self.output_spec = (
-            replace(spec, shape=(batch, *spec.shape[1:])) for spec in (self.input_spec, self.output_spec)
-        )
-
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        self.batches.append(batch)
-        return np.concatenate([self.real.run(batch[i : i + 1]) for i in range(len(batch))])
-
-
-def batched(path: Path, batch: int | None) -> tuple[Worker, Batched]:
-    """Return a worker with five images of one brightness each, 0 to 4, and its runtime."""
-    opened: list[Batched] = []
-
-    def open_model(data: bytes, threads: int, signature: str | None = None, streaming: bool = False) -> Batched:
-        opened.append(Batched(batch, data, threads, signature))
-        return opened[-1]
-
-    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.ones((1, 12, 12, 1), np.uint8)
-    worker = Worker(request(path, Opener(TFLITE.import_library, open_model), images))
-    return worker, opened[0]
-
-
 def test_a_batch_is_one_run_of_a_file_that_takes_any_number_of_images(exported: Path) -> None:
-    worker, runtime = batched(exported / "int8.tflite", None)
+    worker, runtime = worker_of(exported / "int8.tflite", None, 5)
     assert (worker.opened.any_batch, worker.opened.images_per_run) == (True, 1)
     assert brightness(runtime.batches[0]) == [0]
     del runtime.batches[:]
@@ -158,7 +132,7 @@ def test_a_batch_is_one_run_of_a_file_that_takes_any_number_of_images(exported: 
 
 
 def test_a_batch_is_no_more_runs_than_it_takes_of_a_file_that_takes_four_at_a_time(exported: Path) -> None:
-    worker, runtime = batched(exported / "int8.tflite", 4)
+    worker, runtime = worker_of(exported / "int8.tflite", 4, 5)
     assert (worker.opened.any_batch, worker.opened.images_per_run) == (False, 4)
     assert [brightness(batch) for batch in runtime.batches[:4]] == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [4, 4, 4, 4]]
     for size, runs in ((4, [[0, 1, 2, 3]] * 2), (5, [[0, 1, 2, 3], [4, 4, 4, 4]])):
