@@ -9,7 +9,7 @@ import signal
 import statistics
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.benchmarks.emulator.debian import CannotEmulate, fetch, host_architecture, unpack
@@ -57,7 +57,7 @@ def count(board: Board, program: str, *arguments: str) -> tuple[str, list[Stretc
     with tempfile.TemporaryDirectory() as scratch:
         cpuinfo, printed = Path(scratch) / "cpuinfo", Path(scratch) / "printed"
         board.run(["cat", "/proc/cpuinfo"], cpuinfo)
-        plain = Board(board.system, board.cpu, {**board.folders, QEMU: folder, "/proc/cpuinfo": cpuinfo})
+        plain = replace(board, folders={**board.folders, QEMU: folder, "/proc/cpuinfo": cpuinfo})
         command = [f"{QEMU}/usr/lib/{library}/{loader}", "--library-path", f"{QEMU}/usr/lib/{library}"]
         command += [f"{QEMU}/usr/bin/qemu-aarch64", "-cpu", CPUS[board.cpu], "-plugin", f"{QEMU}/icount.so"]
         command += ["/usr/bin/python3", program, *arguments]

@@ -1,5 +1,6 @@
 """Fetches Debian packages of any architecture and suite, without root and without touching the machine's own packages."""
 
+import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,16 +93,12 @@ def _mirror() -> tuple[str, str]:
     """Return the source of this machine's packages, and the file of the key that signs them."""
     line = "$(REPO_URI)|$(RELEASE)|$(SIGNED_BY)"
     targets = _output(["apt-get", "indextargets", "--format", line, "Created-By: Packages"]).splitlines()
-    release = next((item.partition("=")[2] for item in _os_release() if item.startswith("VERSION_CODENAME=")), "")
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     for target in targets:
         mirror, suite, key = target.split("|")
         if suite == release and not mirror.startswith("file:"):
             return mirror, key if key.startswith("/") else ""
     raise CannotEmulate(f"apt has no Debian mirror for '{release}': run it on Debian 13 or in a container of it")
-
-
-def _os_release() -> list[str]:
-    return Path("/etc/os-release").read_text(encoding="utf-8").replace('"', "").splitlines()
 
 
 def _output(command: Sequence[str]) -> str:

@@ -10,7 +10,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define ADD_U64 0        /* enum qemu_plugin_op: the only one there is. */
-#define ASKED_BY 7391    /* The same number is in counted.py. */
+#define ASKED_BY 7391    /* The same number is in count_files.py. */
 
 struct qemu_plugin_tb;
 typedef void translated_t(uint64_t id, struct qemu_plugin_tb *block);

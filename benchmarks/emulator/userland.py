@@ -179,18 +179,18 @@ class Board:
         """Name for people."""
         return f"{self.system.name}-{self.cpu}"
 
-    def run(self, command: Sequence[str], output: Path | None = None) -> int:
-        """Run a command on the board, in the home folder, and return its exit code; its output goes to a file, or is printed.
+    def run(self, command: Sequence[str], output: Path) -> int:
+        """Run a command on the board, in the home folder, and return its exit code; its output goes to a file.
 
         Errors are those of `command`.
         """
-        with (output or Path("/dev/stdout")).open("a") as file:
+        with output.open("a") as file:
             done = subprocess.run(
                 self.command(command),
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=file if output else None,
-                stderr=subprocess.STDOUT if output else None,
+                stdout=file,
+                stderr=subprocess.STDOUT,
                 check=False,
             )
         return done.returncode

@@ -96,6 +96,11 @@ class Machine:
     glibc: str | None
 
 
+def machine_text(machine: Machine) -> str:
+    """Return the names of a machine's CPU and board."""
+    return ", ".join(filter(None, (machine.cpu or machine.machine, machine.board)))
+
+
 @dataclass(frozen=True)
 class State:
     """The machine's state, which may change during a run.

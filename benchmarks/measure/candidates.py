@@ -151,13 +151,11 @@ def named_by(name: str, opener: Opener, openers: Sequence[Opener]) -> str:
     return f"{name} {opener.runtime.name}"
 
 
-def models_candidates(
-    folder: Path, files: Sequence[str], options: BenchOptions, openers: dict[str, Opener], test: Split
-) -> CandidateSet:
+def models_candidates(folder: Path, files: Sequence[str], options: BenchOptions, opener: Opener, test: Split) -> CandidateSet:
     """Return files of several models trained on the same images, each compared with the float model in its folder.
 
-    There is one file of each model, for example `8-16-16/int8.tflite`, in the folders of `folder`. The other arguments and the
-    errors are those of `folder_candidates`.
+    There is one file of each model, for example `8-16-16/int8.tflite`, in the folders of `folder`, and `opener` opens them all.
+    The other arguments and the errors are those of `folder_candidates`.
     """
     candidates, stored, manifests = [], [], []
     for file in files:
@@ -165,8 +163,8 @@ def models_candidates(
         if model.manifest is None:
             raise ValueError(f"files must have manifests, got {model.path}: {model.unverified}")
         manifests.append(model.manifest)
-        openers[model.format].try_first(model, options.threads[0])
-        candidate = candidate_of(model, openers[model.format], options.threads[0], test)
+        opener.try_first(model, options.threads[0])
+        candidate = candidate_of(model, opener, options.threads[0], test)
         candidates.append(replace(candidate, name=file, artifact=replace(candidate.artifact, path=file)))
         stored.append(load_reference(model.path.parent, model.manifest, test.labels))
     first, names = manifests[0], {reference_name(manifest) for manifest in manifests}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from edgecnn.benchmarks.machine.host import State, other_cpus, read_cpu_times, read_state, throttled_seconds
@@ -103,7 +104,7 @@ def measure(
                 found.append(_launch(process.opened, memory, own))
             if number >= settled.launches and (number >= MOST_LAUNCHES or narrow_enough(settled, launches)):
                 empty = processes[0].ask(TimeEmpty(_EMPTY_RUNS))
-                extras, extras_load = _finished(processes, memories, lambda processes: finish(processes, launches))
+                extras, extras_load = _finished(processes, memories, partial(finish, processes, launches))
                 break
     result = Measured(
         opened=tuple(process.opened for process in processes),
@@ -139,7 +140,9 @@ def _rounds(
     for turn in range(1, plan.rounds + 1):
         for index in order.sample(range(len(processes)), len(processes)):
             schedule.timing(launch, turn, plan)
-            rounds[index].append(_round(processes[index], plan, schedule.costs[index]))
+            times, clock_khz = processes[index].ask(round_of(plan, schedule.costs[index].run_seconds))
+            warm_up, measured = Times.pack(times.warm_up_ns), Times.pack(times.measured_ns)
+            rounds[index].append(Round(warm_up, measured, times.cpu_ns, clock_khz, times.waits, times.stops))
         states.append(read_state())
     return rounds, states
 
@@ -150,12 +153,6 @@ def _opened(candidate: Candidate, launch: int, schedule: Schedule, stack: ExitSt
     process = stack.enter_context(ModelProcess(candidate.request))
     schedule.opened(candidate.name, time.monotonic() - start, process.opened.warm_up.run_ns / 1e9)
     return process
-
-
-def _round(process: ModelProcess, plan: Plan, cost: FileCost) -> Round:
-    times, clock_khz = process.ask(round_of(plan, cost.run_seconds))
-    warm_up, measured = Times.pack(times.warm_up_ns), Times.pack(times.measured_ns)
-    return Round(warm_up, measured, times.cpu_ns, clock_khz, times.waits, times.stops)
 
 
 def _launch(opened: Opened, memory: Memory, rounds: Sequence[Round]) -> Launch:
@@ -207,11 +204,11 @@ def _readings(processes_cpu_seconds: float) -> dict[str, float]:
 
 
 def _finished(
-    processes: Sequence[ModelProcess], memories: Sequence[Memory], finish: Callable[[Sequence[ModelProcess]], Extras]
+    processes: Sequence[ModelProcess], memories: Sequence[Memory], finish: Callable[[], Extras]
 ) -> tuple[Extras, Load | None]:
     """Return what else was asked for, and the load meanwhile."""
     meter = _Meter(processes, sum(memory.cpu_seconds for memory in memories))
-    extras = finish(processes)
+    extras = finish()
     try:
         meter.stop()
     except EdgeCnnError:

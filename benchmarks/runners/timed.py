@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.benchmarks.bundle.write_bundle import write_bundle
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
-from edgecnn.benchmarks.machine.host import Machine, read_machine
+from edgecnn.benchmarks.machine.host import Machine, machine_text, read_machine
 from edgecnn.benchmarks.measure.candidates import candidate_of, folder_candidates
 from edgecnn.benchmarks.measure.launches import measure
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
@@ -154,11 +154,6 @@ class Here:
         candidate_set = folder_candidates(ModelFolder(folder), options, {file.format: openers}, self.test)
         budgets = load_budgets(None, {"max_drop_points": max_drop_points}, ())
         return settings_of(benchmark(candidate_set, options, budgets, Policy(("noise",)), command="", versions={}))
-
-
-def machine_text(machine: Machine) -> str:
-    """Return the names of a machine's CPU and board."""
-    return ", ".join(filter(None, (machine.cpu or machine.machine, machine.board)))
 
 
 def installed_by(host: str, formats: Sequence[str] = (), runtime: str | None = None) -> str:

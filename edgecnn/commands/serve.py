@@ -143,6 +143,7 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
     """Return what the last benchmark of a folder said; None if there was none, or it can't be read."""
     if not models.manifest or not (models.path / BENCH_NAME).is_file():
         return None
+    from edgecnn.benchmarks.machine.host import machine_text
     from edgecnn.benchmarks.results.read import kept_report
     from edgecnn.benchmarks.show.remarks import images_show, ship_line
     from edgecnn.edge.serving.models import LastVerdict
@@ -156,7 +157,7 @@ def last_verdict(models: "ModelFolder") -> "LastVerdict | None":
         status=report.verdict.status,
         text=" ".join(filter(None, (images_show(report), ship_line(report)))),
         measured=report.after.time,
-        machine=", ".join(filter(None, (report.machine.cpu or report.machine.machine, report.machine.board))),
+        machine=machine_text(report.machine),
         current=measured.items() <= hashes.items(),
         files={file.artifact.path: file.verdict.status for file in report.files if _served(file)},
     )

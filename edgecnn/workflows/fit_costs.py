@@ -12,7 +12,7 @@ import numpy as np
 from edgecnn.benchmarks.gate.budget import Budget, Budgets
 from edgecnn.benchmarks.gate.checks import judge
 from edgecnn.benchmarks.gate.gate import FAIL, INVALID, PASS, Policy, Status
-from edgecnn.benchmarks.machine.host import Machine, read_machine
+from edgecnn.benchmarks.machine.host import Machine, machine_text, read_machine
 from edgecnn.benchmarks.measure.candidates import models_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark, figures_of
@@ -21,7 +21,7 @@ from edgecnn.benchmarks.results.latency_summary import fastest_round
 from edgecnn.benchmarks.results.records import FileResult, Report
 from edgecnn.benchmarks.runners.choose import TUNE_SECONDS
 from edgecnn.benchmarks.runners.emulated import CORES, Emulated, unsteady
-from edgecnn.benchmarks.runners.timed import OverSsh, machine_text
+from edgecnn.benchmarks.runners.timed import OverSsh
 from edgecnn.convert.export.export import export as export_model
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.train import fitted_interface
@@ -238,7 +238,7 @@ def measured(job: FitJob, root: Path, files: Sequence[str], test: Split, brief: 
     model_format = job.work.exporting.formats[0]
     if job.device is None:
         options = BenchOptions(plan=_BRIEF if brief else PlanOptions())
-        candidate_set = models_candidates(root, files, options, {model_format: opener_for(model_format)}, test)
+        candidate_set = models_candidates(root, files, options, opener_for(model_format), test)
         budget = Budget(max_drop_points=None) if brief else job.budget
         policy, progress = (Policy(("noise",)), SILENT) if brief else (job.policy, job.work.progress)
         made_with = versions("numpy")

@@ -135,9 +135,8 @@ def _shared(configs: Sequence[TrainConfig]) -> dict[str, str]:
 
 def _measured(work: NetworkWork, networks: Sequence[SweptNetwork], policy: Policy, command: str) -> Report:
     files = [network.file for network in networks]
-    model_format = work.exporting.formats[0]
     options = BenchOptions()
-    candidate_set = models_candidates(work.folder, files, options, {model_format: opener_for(model_format)}, work.dataset.test)
+    candidate_set = models_candidates(work.folder, files, options, opener_for(work.exporting.formats[0]), work.dataset.test)
     budgets, made_with = load_budgets(None, {}, tuple(files)), versions("numpy")
     return benchmark(candidate_set, options, budgets, policy, command=command, versions=made_with, progress=work.progress)
 

@@ -6,11 +6,11 @@ import pytest
 
 from edgecnn.benchmarks.doctor.examine import Examination
 from edgecnn.benchmarks.emulator.debian import CannotEmulate
-from edgecnn.benchmarks.machine.host import read_machine
+from edgecnn.benchmarks.machine.host import machine_text, read_machine
 from edgecnn.benchmarks.runners import choose, emulated
 from edgecnn.benchmarks.runners.choose import runner_of
 from edgecnn.benchmarks.runners.emulated import Emulated
-from edgecnn.benchmarks.runners.timed import Here, OverSsh, machine_text
+from edgecnn.benchmarks.runners.timed import Here, OverSsh
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import ConfigError, EdgeCnnError, MissingDependency
 from edgecnn.edge.result import SILENT
