@@ -12,8 +12,8 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.model_folder import ModelFolder
-from edgecnn.edge.runtimes import opener_for
 from tests.benchmarks.board import make_board
+from tests.benchmarks.measure.benchmarking import openers
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +29,7 @@ def measured(three_files: Path, test_split: Split) -> Report:
         paced_seconds=0.1,
     )
     return benchmark(
-        folder_candidates(
-            ModelFolder(three_files), options, {name: (opener_for(name),) for name in ("tflite", "onnx")}, test_split
-        ),
+        folder_candidates(ModelFolder(three_files), options, openers("tflite", "onnx"), test_split),
         options,
         load_budgets(None, {"max_drop_points": 100.0, "max_size_kib": 10_000.0}, ()),
         Policy(("noise",)),

@@ -54,6 +54,11 @@ def change_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> Non
     change(Manifest.load(folder)).save(folder)
 
 
+def keep_only(folder: Path, *names: str) -> None:
+    """Let a manifest list these files alone."""
+    change_manifest(folder, lambda old: replace(old, artifacts=tuple(item for item in old.artifacts if item.path in names)))
+
+
 def change_reference(**fields: Any) -> Callable[[Manifest], Manifest]:
     def change(manifest: Manifest) -> Manifest:
         assert manifest.reference

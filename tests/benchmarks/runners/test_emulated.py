@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from edgecnn.benchmarks.runners import emulated
 from edgecnn.benchmarks.runners.emulated import Emulated
 from edgecnn.benchmarks.runners.timed import named_runtimes
 from edgecnn.edge.errors import InvalidMeasurement, MissingDependency
-from edgecnn.edge.manifest import Manifest
+from tests.benchmarks.measure.benchmarking import keep_only
 
 
 @pytest.fixture
@@ -66,9 +65,7 @@ def test_a_files_cost_is_its_instructions_divided_by_the_bases(counted: dict[str
 def test_the_one_file_is_counted_with_each_runtime_that_is_there_and_one_thread(
     counted: dict[str, Any], artifacts: Path
 ) -> None:
-    manifest = Manifest.load(artifacts)
-    one = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "float32.tflite"))
-    replace(manifest, artifacts=one).save(artifacts)
+    keep_only(artifacts, "model.keras", "float32.tflite")
     counted["counted"] = [("float32.tflite", None), ("float32.tflite", "litert-fp16")]
     default, other = Emulated("cortex-a76", 60, lambda text: None, ("tflite",)).settings(artifacts, 0.5)
     assert counted["runtimes"] == [None, *named_runtimes("tflite")]

@@ -1,6 +1,5 @@
 """This machine as a runner, with real files in real processes."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.runners import timed
 from edgecnn.benchmarks.runners.timed import BRIEF, Here, named_runtimes, pair_ratios
 from edgecnn.edge.data.splits import Split
-from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.base import Opener
 from edgecnn.edge.runtimes.installed import is_installed
+from tests.benchmarks.measure.benchmarking import keep_only
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
@@ -34,9 +33,7 @@ def test_every_exported_file_is_compared_with_the_base(
         return measure(candidates, plan if plan is BRIEF else PlanOptions(launches=5), *others)
 
     monkeypatch.setattr(timed, "measure", measured)
-    manifest = Manifest.load(artifacts)
-    kept = [artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite", "float32.tflite")]
-    type(manifest)(**{**vars(manifest), "artifacts": tuple(kept)}).save(artifacts)
+    keep_only(artifacts, "model.keras", "int8.tflite", "float32.tflite")
     machine = Here(test_split, 10)
     found = machine.compare(artifacts, "int8.tflite", thorough=thorough)
     assert set(found) == {"int8.tflite", "float32.tflite"}
@@ -71,9 +68,7 @@ def test_files_are_compared_with_the_runtime_that_they_are_tuned_for(
 def test_the_one_file_is_measured_with_other_threads_and_runtimes(
     artifacts: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = Manifest.load(artifacts)
-    kept = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "float32.onnx"))
-    replace(manifest, artifacts=kept).save(artifacts)
+    keep_only(artifacts, "model.keras", "float32.onnx")
     brief = Plan(min_seconds=0.01, min_runs=20, launches=2, rounds=2)
     monkeypatch.setattr(timed, "BenchOptions", partial(BenchOptions, plan=brief))
     monkeypatch.setattr(timed, "thread_counts", lambda cores: (1, 2))

@@ -16,6 +16,7 @@ from edgecnn.edge.data.splits import Split
 from edgecnn.edge.errors import EdgeCnnError
 from edgecnn.edge.export_records import ProgramFile
 from edgecnn.edge.manifest import Manifest
+from tests.benchmarks.measure.benchmarking import keep_only
 
 KEPT = Path(__file__).parents[1] / "kept_results/schema-3.json"
 
@@ -77,9 +78,7 @@ def test_a_folder_of_a_search_is_a_bundle_without_the_files_for_other_programs(
 def test_a_board_measures_the_one_file_with_threads_up_to_its_cores_and_the_runtimes_that_need_a_name(
     artifacts: Path, test_split: Split, answers: Answers
 ) -> None:
-    manifest = Manifest.load(artifacts)
-    one = tuple(artifact for artifact in manifest.artifacts if artifact.path in ("model.keras", "int8.tflite"))
-    replace(manifest, artifacts=one).save(artifacts)
+    keep_only(artifacts, "model.keras", "int8.tflite")
     board = OverSsh("pi4", test_split, 60, board=replace(answers.report.machine, cores=4))
     board.compare(artifacts, answers.names[0], thorough=False)
     found = board.settings(artifacts, 0.5)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,39 +81,45 @@ def test_busy_other_processes_make_the_verdict_invalid_for_load(exported: Path) 
     assert "can't be judged: other processes" in verdict.checks[1].text
 
 
-SLOWED = """
+DELAYED = """
 import time
 from pathlib import Path
 
 from edgecnn.edge.runtimes import opener_for
 
-FLAG = Path(__file__).with_name("slow")
 
-
-class Slowed:
+class Delayed:
     def __init__(self, data, threads, signature=None, streaming=False):
         self.real = opener_for("tflite").open_model(data, threads, signature)
         self.name, self.version = self.real.name, self.real.version
         self.input_spec, self.output_spec = self.real.input_spec, self.real.output_spec
+        self.seen = {}
 
     def run(self, batch):
-        if FLAG.exists():
+        if CONDITION:
             time.sleep(0.02)
         return self.real.run(batch)
 """
 
 
 @pytest.fixture
-def slowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Opener, Path]]:
-    """A runtime whose child is delayed by 20 ms at every inference, as long as the file exists."""
-    folder = tmp_path / "slowed"
-    folder.mkdir()
-    (folder / "slowed_runtime.py").write_text(SLOWED)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    module = importlib.import_module("slowed_runtime")
-    yield Opener(opener_for("tflite").import_library, module.Slowed), folder / "slow"
-    del sys.modules["slowed_runtime"]  # The next test's has another folder.
+def delayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Opener]]:
+    """Return what makes a runtime of which the child is delayed by 20 ms at every inference where a condition holds."""
+
+    def runtime(condition: str) -> Opener:
+        (tmp_path / "delayed_runtime.py").write_text(DELAYED.replace("CONDITION", condition))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return Opener(opener_for("tflite").import_library, importlib.import_module("delayed_runtime").Delayed)
+
+    yield runtime
+    del sys.modules["delayed_runtime"]  # The next test's has another folder.
+
+
+@pytest.fixture
+def slowed(delayed: Callable[[str], Opener], tmp_path: Path) -> tuple[Opener, Path]:
+    """A runtime that is delayed as long as a file exists, and the file."""
+    return delayed('Path(__file__).with_name("slow").exists()'), tmp_path / "slow"
 
 
 @pytest.mark.parametrize(
@@ -201,39 +207,12 @@ def test_a_runtime_that_waits_in_every_run_is_not_taken_for_one_that_is_preempte
     assert "preempted" not in [item.name for item in launch_noise(file.name, result.launches[0])]
 
 
-FICKLE = """
-import time
-
-from edgecnn.edge.runtimes import opener_for
-
-
-class Fickle:
-    def __init__(self, data, threads, signature=None, streaming=False):
-        self.real = opener_for("tflite").open_model(data, threads, signature, streaming)
-        self.name, self.version = self.real.name, self.real.version
-        self.input_spec, self.output_spec = self.real.input_spec, self.real.output_spec
-        self.seen = []
-
-    def run(self, batch):
-        key = batch.tobytes()
-        if key not in self.seen:
-            self.seen.append(key)
-        if self.seen.index(key) in (0, 1):
-            time.sleep(0.02)
-        return self.real.run(batch)
-"""
-
-
 def test_a_model_whose_time_depends_on_its_input_does_not_make_the_machine_unstable(
-    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+    delayed: Callable[[str], Opener], exported: Path
 ) -> None:
-    (tmp_path / "fickle_runtime.py").write_text(FICKLE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    opener = Opener(opener_for("tflite").import_library, importlib.import_module("fickle_runtime").Fickle)
+    opener = delayed("self.seen.setdefault(batch.tobytes(), len(self.seen)) < 2")
     (file,) = candidates(exported, "int8.tflite", opener=opener)
     result, _ = measure([file], Plan(min_seconds=0, min_runs=24, launches=2, rounds=4), nothing, SILENT)
-    del sys.modules["fickle_runtime"]
     # Two of a round's inputs take 20 ms, the third some µs: with other inputs in each round medians are either.
     assert round_medians(result.launches[0]).min() >= 20_000_000
     for launch in result.launches[0]:
