@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.diagnose import LayerError, diagnose
 from edgecnn.convert.export.calibration import Calibrator
 from edgecnn.convert.export.converters import Converter, Ranges
-from edgecnn.convert.export.keep_accuracy import MOST_TRIES, Judge, JudgedImages, MendedFile, mend
+from edgecnn.convert.export.keep_accuracy import MOST_TRIES, Judge, JudgedImages, mend
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import GateFailed
 from edgecnn.edge.errors import field as named
@@ -31,8 +31,15 @@ _SAVED = 0.1
 
 Say = Callable[[str], None]
 Wider = Literal["float32", "int16"]
-Chosen = tuple[str, Wider, MendedFile]
-"""How a file was made, in what its layers were changed, and the file."""
+
+
+class Chosen(NamedTuple):
+    """A file that is accurate enough: how it was made, in what which of its layers were changed, and the file."""
+
+    way: str
+    precision: Wider
+    layers: tuple[str, ...]
+    data: bytes
 
 
 @dataclass
@@ -96,32 +103,29 @@ class AccurateFile:
         first = self.objection(plain, self.images.every, "plain")
         if first is None:
             return plain, None
-        best = self._other_numbers(plain, ranges)
-        if best is None:
-            best = self._wider_layers(self._best_ranges(ranges))
-        way, precision, found = best
+        way, precision, layers, data = self._other_numbers(plain, ranges) or self._wider_layers(self._best_ranges(ranges))
         held_out = self.images.held_out
-        if held_out is not None and (objection := self._judged(found.data, held_out)[0]):
+        if held_out is not None and (objection := self._judged(data, held_out)[0]):
             raise GateFailed(
                 f"{self.name} ({way}) passes on the test images that chose it, but not on the {self.images.number_held_out:,} "
                 f"held out ({objection}): allow more loss with {named('keep_accuracy')}, or ship float32"
             )
-        if not self._is_worth_it(found.data):
+        if not self._is_worth_it(data):
             raise GateFailed(
                 f"{self.precision} does not pay for this model: ship {FORMATS[self.model_format].file_name('float32')} "
-                f"({named('precisions')}=float32 writes it). {self.name} with {way} takes {self._beside_float32(found.data)}. "
+                f"({named('precisions')}=float32 writes it). {self.name} with {way} takes {self._beside_float32(data)}. "
                 f"Without, {first}. Give more test images, or allow more loss with {named('keep_accuracy')}"
             )
         self.say(f"{self.name}: timing, compared with the plain file")
-        return found.data, Mended(
-            layers=found.layers,
+        return data, Mended(
+            layers=layers,
             precision=precision,
             max_drop_points=self.judge.max_drop_points,
             tries=len(self.tried),
             plain_size_bytes=len(plain),
             float32_size_bytes=len(self._float32),
-            float32_slowdown=self._time(found.data),
-            slowdown=self.judge.slowdown(self.model_format, plain, found.data),
+            float32_slowdown=self._time(data),
+            slowdown=self.judge.slowdown(self.model_format, plain, data),
             held_out=self.images.number_held_out,
             way=way,
             tried=tuple(self.tried),
@@ -135,14 +139,11 @@ class AccurateFile:
 
     def _other_numbers(self, plain: bytes, ranges: Ranges) -> Chosen | None:
         """Return the best file that passes with other ranges or biases, of those that cost nothing; None if none does."""
-        passing: list[tuple[float, str, bytes]] = []
+        passing: list[tuple[float, Chosen]] = []
         for way, data in self._same_layers(plain, ranges):
             if self.objection(data, self.images.choosing, way) is None:
-                passing.append((self.tried[-1].drop_points, way, data))
-        if not passing:
-            return None
-        _, way, data = min(passing, key=lambda one: one[0])
-        return way, "float32", MendedFile(data, (), plain, len(self.tried))
+                passing.append((self.tried[-1].drop_points, Chosen(way, "float32", (), data)))
+        return min(passing, key=lambda one: one[0])[1] if passing else None
 
     def _same_layers(self, plain: bytes, ranges: Ranges) -> Iterator[tuple[str, bytes]]:
         """Yield files without a layer in float: of each calibration, as it is and with its biases corrected."""
@@ -186,8 +187,8 @@ class AccurateFile:
             def passes(data: bytes) -> bool:  # With no layer changed it was judged before.
                 return bool(kept) and self.objection(data, self.images.choosing, _changed(kept, to)) is None
 
-            found = mend(self.name, quantize, rank, passes, precision=to, most=most, others=others, on_step=self.say)
-            return _changed(found.layers, to), to, found
+            data, layers = mend(self.name, quantize, rank, passes, precision=to, most=most, others=others, on_step=self.say)
+            return Chosen(_changed(layers, to), to, layers, data)
 
         wide = partial(self.converter.with_16_bits, ranges)
         slow: Chosen | None = None
@@ -195,15 +196,15 @@ class AccurateFile:
             try:
                 chosen = changed(wide, "int16", _WIDE_TRIES)
                 # Some runtimes have a slow kernel for 16 bits, or none but the reference.
-                if self._time(chosen[2].data) <= 1 - _SAVED:
+                if self._time(chosen.data) <= 1 - _SAVED:
                     return chosen
                 slow = chosen
-                self.say(f"{self.name}: with {slow[0]} it is accurate enough, but takes {self._beside_float32(slow[2].data)}")
+                self.say(f"{self.name}: with {slow.way} it is accurate enough, but takes {self._beside_float32(slow.data)}")
             except GateFailed as error:
                 self.say(f"{self.name}: {error}")
         try:
             chosen = changed(partial(self.converter.quantize, self.precision, ranges), "float32", MOST_TRIES)
-            return slow if slow and not self._is_worth_it(chosen[2].data) else chosen
+            return slow if slow and not self._is_worth_it(chosen.data) else chosen
         except GateFailed as error:
             if slow:
                 return slow

@@ -117,8 +117,7 @@ def evidence_of(model: ModelFile, runtime: LoadedModel) -> Evidence | None:
     inputs = np.stack([np.full(layout.item, value, spec.dtype) for value in (0, 1, 255)])
     module = import_module(str(FORMATS[model.format].importer))
     if FORMATS[model.format].on_device:
-        call = partial(_entering, module.__name__, model.data, inputs)
-        entering = run_in_child(call, str(model.path), len(model.data))
+        entering = run_in_child(partial(module.first_layer_input, model.data, inputs), str(model.path), len(model.data))
     else:
         entering = module.first_layer_input(runtime, inputs)
     if entering is None or entering.shape[0] != len(inputs):
@@ -150,11 +149,6 @@ def stated_by(model: ModelFile) -> Preprocessing | None:
     """Return the preprocessing in a file's metadata; None if it has none."""
     reader = getattr(import_module(str(FORMATS[model.format].importer)), "stated_preprocessing", None)
     return reader(model.data) if reader else None
-
-
-def _entering(module: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    found: NDArray[np.float32] | None = import_module(module).first_layer_input(data, inputs)
-    return found
 
 
 def _centre(values: NDArray[np.float32]) -> NDArray[np.float64]:

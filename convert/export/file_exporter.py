@@ -91,7 +91,8 @@ class FileExporter:
             data = self._quantize(model_format, precision, converter)
         else:
             data = converter.convert(precision)
-        self._say_how(name, converter)
+        if (conversion := converter.onnx_conversion()) and conversion.converter == TF2ONNX:
+            self._job.on_step(f"{name}: {conversion.text}")
         if calibrated:
             self.calibrator.compare_halves(name, precision, converter)
         artifact, final = self.entry(name, model_format, precision, data)
@@ -139,12 +140,6 @@ class FileExporter:
 
     def _quantize(self, model_format: str, precision: str, converter: Converter) -> bytes:
         return converter.quantize(precision, self.calibrator.ranges(model_format, converter))
-
-    def _say_how(self, name: str, converter: Converter) -> None:
-        """Say that tf2onnx converted the model to ONNX, and why."""
-        conversion = converter.onnx_conversion()
-        if conversion and conversion.converter == TF2ONNX:
-            self._job.on_step(f"{name}: {conversion.text}")
 
     def entry(self, name: str, model_format: str, precision: str, data: bytes) -> tuple[Artifact, bytes]:
         """Return a file's entry in the manifest, and the file with its description, once its runtime has run it on all test

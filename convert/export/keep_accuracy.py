@@ -122,24 +122,6 @@ MOST_TRIES = 20
 """Largest number of files to judge, including the plain one."""
 
 
-@dataclass(frozen=True)
-class MendedFile:
-    """A quantized file that is accurate enough.
-
-    Attributes:
-        data: The file.
-        layers: Operators that stay float, by the name of their output tensor, in the order in which they were changed back;
-            empty if none had to be.
-        plain: The file with no operator in float.
-        tries: Number of files judged, including the plain one.
-    """
-
-    data: bytes
-    layers: tuple[str, ...]
-    plain: bytes
-    tries: int
-
-
 def mend(
     name: str,
     quantize: Callable[[Sequence[str]], bytes],
@@ -150,7 +132,7 @@ def mend(
     most: int = MOST_TRIES,
     others: Sequence[str] = (),
     on_step: Callable[[str], None] = lambda text: None,
-) -> MendedFile:
+) -> tuple[bytes, tuple[str, ...]]:
     """Change the worst layers back to float, or to 16 bits, one by one, until the file passes.
 
     The layers are ranked again after each one, since removing an error also removes its effect on later layers. A layer
@@ -166,15 +148,19 @@ def mend(
         others: Other precisions that its format has, for the message.
         on_step: Called with a line of text for each try.
 
+    Returns:
+        The file, and the operators that stay float, by the name of their output tensor, in the order in which they were changed
+        back; none if none had to be.
+
     Raises:
         GateFailed: If no file passes.
         ConversionError: If a file can't be made.
     """
-    plain = data = quantize(())
+    data = quantize(())
     kept: list[str] = []
     for tries in range(1, most + 1):
         if passes(data):
-            return MendedFile(data, tuple(kept), plain, tries)
+            return data, tuple(kept)
         # A layer whose operators are all float has nothing left to change back.
         worst = next((layer for layer in rank(data) if not set(layer.keep) <= set(kept)), None)
         if worst is None or tries == most:

@@ -42,7 +42,7 @@ def read_source(path: Path, trust: tuple[str, ...], on_step: Callable[[str], Non
                 "float32 file that it was made of"
             )
         if row.importer and model.manifest is None:
-            call = partial(_imported, row.importer, model.data, path, trust)
+            call = partial(import_module(row.importer).imported, model.data, path, trust)
             data, changes = run_in_child(call, str(path), len(model.data))
             for change in changes:
                 on_step(f"{path}: {change}")
@@ -50,11 +50,6 @@ def read_source(path: Path, trust: tuple[str, ...], on_step: Callable[[str], Non
         return model
     sources = " or ".join(name for name, other in FORMATS.items() if name in other.sources or not other.on_device)
     raise ConfigError(f"{path} can't be exported, since no other format is made of {row.title}: name a {sources} file")
-
-
-def _imported(module: str, data: bytes, path: Path, trust: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
-    found: tuple[bytes, tuple[str, ...]] = import_module(module).imported(data, path, trust)
-    return found
 
 
 def open_source(model: ModelFile, trust: tuple[str, ...]) -> LoadedModel:

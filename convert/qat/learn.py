@@ -12,7 +12,6 @@ from edgecnn.convert.export.config import choices
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.qat.graph import FloatGraph
-from edgecnn.convert.qat.rounding import rounded_bias, rounded_to_steps, rounded_weights, steps_of
 from edgecnn.convert.tflite.quantize import FOUR_BITS, quantize_tflite, tflite_steps
 
 # What these compute has a range of its own, whatever the images.
@@ -115,6 +114,55 @@ def _free_ends(ranges: Ranges, leader: Mapping[str, str], fixed: set[str]) -> di
     return {name: (low, high) for name, (low, high) in found.items() if name not in kept and low < high}
 
 
+# Values are rounded as an int8 file does, so that they can still learn: the forward rounds, the gradient passes (Bengio and
+# others, 2013, arXiv 1308.3432; Jacob and others, 2018, arXiv 1712.05877).
+
+
+def _nearest(values: Any) -> Any:
+    """Return the nearest whole numbers, half to even; the gradient is that of the values themselves."""
+    tf = load_tensorflow()
+    return values + tf.stop_gradient(tf.round(values) - values)
+
+
+def _steps_of(low: Any, high: Any) -> tuple[Any, Any]:
+    """Return the scale and the zero point of int8 for a range that holds zero; both have gradients (Esser and others, 2020,
+    arXiv 1902.08153, with an offset as Bhalgat and others, 2020, arXiv 2004.09576).
+    """
+    scale = (high - low) / 255
+    return scale, _nearest(-128 - low / scale)
+
+
+def _rounded_to_steps(values: Any, scale: Any, zero: Any, half_away: bool = False) -> Any:
+    """Return real values on the steps of int8 with one scale and zero point; what is beyond them moves only these.
+
+    Half a step is rounded to even, or if `half_away` away from int8's 0, as LiteRT's kernel of average pooling does.
+    """
+    tf = load_tensorflow()
+    steps = values / scale
+    if half_away:
+        stored = steps + zero
+        whole = steps + tf.stop_gradient(tf.sign(stored) * tf.floor(tf.abs(stored) + 0.5) - stored)
+    else:
+        whole = _nearest(steps)
+    return tf.clip_by_value(whole, -128 - zero, 127 - zero) * scale
+
+
+def _rounded_weights(weights: Any, axis: int, most: int) -> tuple[Any, Any]:
+    """Return weights on the steps from -most to most of each output channel, whose largest weight is the last step, and the
+    scales (channels,).
+    """
+    tf = load_tensorflow()
+    others = [place for place in range(len(weights.shape)) if place != axis]
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), others, keepdims=True))
+    scale = tf.where(largest > 0, largest, 1.0) / most
+    return _nearest(weights / scale) * scale, tf.reshape(scale, [-1])
+
+
+def _rounded_bias(bias: Any, scales: Any) -> Any:
+    """Return a bias (channels,) on the steps of its accumulators, whose scales are those of the input times the weights'."""
+    return _nearest(bias / scales) * scales
+
+
 class IntegerNetwork:
     """A network in training for integers.
 
@@ -173,7 +221,7 @@ class IntegerNetwork:
         """Return the scale and the zero point of each integer activation."""
         if frozen:
             return self._steps
-        learnt = {name: steps_of(*self._range(name)) for name in self._ends}
+        learnt = {name: _steps_of(*self._range(name)) for name in self._ends}
         return {name: learnt.get(self._leader[name], taken) for name, taken in self._steps.items()}
 
     def _rounded(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
@@ -182,16 +230,16 @@ class IntegerNetwork:
         for one in self.graph.operators:
             if one.channels is not None and one.output in steps:
                 most = 7 if one.kind in self._few else 127
-                found[one.filter], scales = rounded_weights(self._learning[one.filter], one.channels, most)
+                found[one.filter], scales = _rounded_weights(self._learning[one.filter], one.channels, most)
                 if one.bias in found:
-                    found[one.bias] = rounded_bias(self._learning[one.bias], scales * steps[one.inputs[0]][0])
+                    found[one.bias] = _rounded_bias(self._learning[one.bias], scales * steps[one.inputs[0]][0])
         return found
 
     def _run(self, images: Any, frozen: bool) -> Mapping[str, Any]:
         steps = self._current(frozen)
 
         def rounded(name: str, values: Any) -> Any:
-            return rounded_to_steps(values, *steps[name], name in self._half_away) if name in steps else values
+            return _rounded_to_steps(values, *steps[name], name in self._half_away) if name in steps else values
 
         found: Mapping[str, Any] = self.graph.run(images, self._rounded(steps), rounded)
         return found
