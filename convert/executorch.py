@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
-from edgecnn.convert.onnx.convert import channels_first, run_pnnx
-from edgecnn.convert.onnx.keras_source import OnnxMade
+from edgecnn.convert.onnx.convert import ChannelsFirstConverter, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, EdgeCnnError, why
 from edgecnn.edge.files import libraries_folder, sha256
 from edgecnn.edge.formats import CalibrationName
-from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.executorch import require_installed
 from edgecnn.edge.sandbox.unverified import run_in_child
 
@@ -154,17 +152,15 @@ def _failing() -> Iterator[None]:
         raise refused("executorch", why(error, 300, named=True)) from error
 
 
-class _ExecuTorchConverter(Converter):
+class _ExecuTorchConverter(ChannelsFirstConverter):
     """A `Converter` for .pte files."""
 
+    _title = "ExecuTorch"
+
     def __init__(self, conversion: Conversion) -> None:
-        self._conversion = conversion
+        super().__init__(conversion)
         # Scales by a file's hash: XNNPACK keeps them in a form that nobody else reads.
         self._scales: dict[str, dict[str, float]] = {}
-
-    @cached_property
-    def _onnx(self) -> tuple[OnnxMade, tuple[int, int, int]]:
-        return channels_first(self._conversion, "ExecuTorch")
 
     @property
     def _source(self) -> Source:
@@ -201,9 +197,6 @@ class _ExecuTorchConverter(Converter):
     def scales(self, data: bytes) -> dict[str, float]:
         # Of a file that `quantize` returned.
         return self._scales[sha256(data)]
-
-    def onnx_conversion(self) -> OnnxConversion:
-        return self._onnx[0].conversion
 
 
 def converter(conversion: Conversion) -> Converter:

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
-from edgecnn.convert.onnx.convert import channels_first
-from edgecnn.convert.onnx.keras_source import OnnxMade
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused, widen
+from edgecnn.convert.onnx.convert import ChannelsFirstConverter
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import RUNTIMES, CalibrationName
-from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.mnn import host_tensor, import_library, open_session
 from edgecnn.edge.sandbox.child import child_environment, how_it_ended, python_command
 
@@ -125,26 +123,21 @@ def _scale(largest: float) -> float:
     return largest / _LARGEST if largest else 1.0
 
 
-class _MnnConverter(Converter):
+class _MnnConverter(ChannelsFirstConverter):
     """A `Converter` for .mnn files."""
 
-    def __init__(self, conversion: Conversion) -> None:
-        self._conversion = conversion
-
-    @cached_property
-    def _onnx(self) -> OnnxMade:
-        return channels_first(self._conversion, "MNN")[0]
+    _title = "MNN"
 
     @cached_property
     def _float32(self) -> bytes:
-        return to_mnn(self._onnx.data, half=False)
+        return to_mnn(self._onnx[0].data, half=False)
 
     @cached_property
     def _network(self) -> dict[str, Any]:
         return described(self._float32)
 
     def convert(self, precision: str) -> bytes:
-        return self._float32 if precision == "float32" else to_mnn(self._onnx.data, half=True)
+        return self._float32 if precision == "float32" else to_mnn(self._onnx[0].data, half=True)
 
     def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         # A range of each tensor that a layer names, by the tensor's name.
@@ -163,8 +156,7 @@ class _MnnConverter(Converter):
             net.runSession(session)
             for name, tensor, host, numbers in hosts:
                 tensor.copyToHostTensor(host)
-                low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = float(np.minimum(low, numbers.min())), float(np.maximum(high, numbers.max()))  # Which keep NaN.
+                widen(found, name, numbers)
         return finite(found, "mnn")
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
@@ -184,9 +176,6 @@ class _MnnConverter(Converter):
         network = described(data)
         names = network["tensorName"]
         return {names[row["index"]]: row["quantInfo"]["scale"] for row in network.get("extraTensorDescribe", ())}
-
-    def onnx_conversion(self) -> OnnxConversion:
-        return self._onnx.conversion
 
 
 def converter(conversion: Conversion) -> Converter:

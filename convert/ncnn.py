@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
-from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused
-from edgecnn.convert.onnx.convert import channels_first, run_pnnx
-from edgecnn.convert.onnx.keras_source import OnnxMade
+from edgecnn.convert.export.converters import Conversion, Converter, Ranges, channels_first_inputs, finite, refused, widen
+from edgecnn.convert.onnx.convert import ChannelsFirstConverter, run_pnnx
 from edgecnn.edge.errors import ArtifactError, ConversionError, field
 from edgecnn.edge.files import temporary_folder
 from edgecnn.edge.formats import CalibrationName
-from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes.base import imported
 from edgecnn.edge.runtimes.ncnn import NcnnFile, NcnnLayer, input_spec, load, read_param, unpack
 
@@ -160,15 +158,10 @@ def _scale(largest: float) -> float:
     return _LARGEST / largest if largest else 1.0
 
 
-class _NcnnConverter(Converter):
+class _NcnnConverter(ChannelsFirstConverter):
     """A `Converter` for .ncnn files."""
 
-    def __init__(self, conversion: Conversion) -> None:
-        self._conversion = conversion
-
-    @cached_property
-    def _onnx(self) -> tuple[OnnxMade, tuple[int, int, int]]:
-        return channels_first(self._conversion, "ncnn")
+    _title = "ncnn"
 
     @cached_property
     def _float32(self) -> NcnnFile:
@@ -191,9 +184,7 @@ class _NcnnConverter(Converter):
             extractor = _extractor(net, entry, ncnn.Mat(image))
             for name, blob in taken.items():
                 status, mat = extractor.extract(blob)
-                read = image if blob == entry else np.full(1, np.nan) if status else np.array(mat)
-                low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = float(np.minimum(low, read.min())), float(np.maximum(high, read.max()))  # Which keep NaN.
+                widen(found, name, image if blob == entry else np.full(1, np.nan) if status else np.array(mat))
         return finite(found, "ncnn")
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
@@ -230,9 +221,6 @@ class _NcnnConverter(Converter):
 
     def scales(self, data: bytes) -> dict[str, float]:
         return {name: steps[0] for name, steps in _steps(unpack(data)).items()}
-
-    def onnx_conversion(self) -> OnnxConversion:
-        return self._onnx[0].conversion
 
 
 def converter(conversion: Conversion) -> Converter:

@@ -141,6 +141,13 @@ def finite(ranges: Ranges, title: str) -> Ranges:
     return ranges
 
 
+def widen(ranges: dict[str, tuple[float, float]], name: str, values: NDArray[Any]) -> None:
+    """Let the range of an activation hold these values too; one with a NaN becomes NaN."""
+    low, high = ranges.get(name, (np.inf, -np.inf))
+    # np.minimum and np.maximum keep NaN; min and max would lose it.
+    ranges[name] = float(np.minimum(low, values.min())), float(np.maximum(high, values.max()))
+
+
 def channels_first_inputs(inputs: NDArray[Any]) -> NDArray[np.float32]:
     """Return model inputs (n, h, w, c), (n, c, h, w) or, of grey images, (n, h, w), as (n, c, h, w)."""
     if inputs.ndim == 3:

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edgecnn.convert.export.converters import Conversion, of_batches
+from edgecnn.convert.export.converters import Conversion, Converter, of_batches
 from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.onnx.keras_graph.emit import emitted
 from edgecnn.convert.onnx.keras_graph.graph import Unsupported
@@ -49,6 +50,23 @@ def channels_first(conversion: Conversion, title: str) -> tuple[OnnxMade, tuple[
     model = of_batches(conversion.runtime)[0]
     made = converted(KerasSource(model, shape, dtype, conversion.output, channels_first=True), conversion.onnx_converter)
     return made._replace(data=_with_sizes(of_one_image(made.data))), (channels, height, width)
+
+
+class ChannelsFirstConverter(Converter):
+    """What converters share whose files are made of `channels_first`; their `_title` is that of their format."""
+
+    _title: str
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+
+    @cached_property
+    def _onnx(self) -> tuple[OnnxMade, tuple[int, int, int]]:
+        return channels_first(self._conversion, self._title)
+
+    def onnx_conversion(self) -> OnnxConversion:
+        """Return what made the ONNX graph."""
+        return self._onnx[0].conversion
 
 
 def _with_sizes(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.export.converters import Ranges, finite
+from edgecnn.convert.export.converters import Ranges, finite, widen
 from edgecnn.convert.tflite.quantize import activations, open_tflite
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.model.preprocess import counts as bins
@@ -38,14 +38,11 @@ def calibrate_tflite(float32: bytes, inputs: NDArray[Any], method: CalibrationNa
     """
     interpreter = open_tflite(float32)
     tensors = {index: name for index, name, _ in activations(interpreter)}
-    lows, highs = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
+    found: dict[str, tuple[float, float]] = {}
     for _ in _runs(interpreter, inputs):
-        for index in tensors:
-            values = interpreter.get_tensor(index)
-            # np.minimum and np.maximum keep NaN; min and max would lose it.
-            lows[index] = np.minimum(lows[index], values.min())
-            highs[index] = np.maximum(highs[index], values.max())
-    ranges = finite({name: (float(lows[index]), float(highs[index])) for index, name in tensors.items()}, "TFLite")
+        for index, name in tensors.items():
+            widen(found, name, interpreter.get_tensor(index))
+    ranges = finite(found, "TFLite")
     if method == "minmax":
         return ranges
     counts = {index: np.zeros(_BINS) for index in tensors}

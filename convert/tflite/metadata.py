@@ -117,7 +117,7 @@ def _normalization(builder: Any, description: Description) -> int:
     taken = description.preprocessing
     mean, std = ([value / taken.scale for value in values] for values in (taken.mean, taken.std))
     length = max(len(mean), len(std))
-    vectors = [_floats(builder, values * (length // len(values))) for values in (mean, std)]
+    vectors = [builder.CreateNumpyVector(np.resize(np.array(values, np.float32), length)) for values in (mean, std)]
     options = _table(builder, {place: (vector, "UOffsetTRelative") for place, vector in enumerate(vectors)})
     return _table(builder, {0: (_NORMALIZATION, "Uint8"), 1: (options, "UOffsetTRelative")})
 
@@ -140,11 +140,4 @@ def _offsets(builder: Any, items: Sequence[int]) -> int:
     builder.StartVector(4, len(items), 4)
     for item in reversed(items):
         builder.PrependUOffsetTRelative(item)
-    return int(builder.EndVector())
-
-
-def _floats(builder: Any, values: Sequence[float]) -> int:
-    builder.StartVector(4, len(values), 4)
-    for value in reversed(values):
-        builder.PrependFloat32(value)
     return int(builder.EndVector())
