@@ -25,6 +25,14 @@ def drawings(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     return images, labels
 
 
+def bar_weights() -> NDArray[np.float32]:
+    """Return weights (pixels, classes) of a dense layer that finds these bars in pixels from 0 to 1."""
+    weights = np.zeros((SIDE, SIDE, CLASSES), np.float32)
+    for label in range(CLASSES):
+        weights[2 + 3 * label : 4 + 3 * label, 2:-2, label] = 6 / 16
+    return weights.reshape(-1, CLASSES)
+
+
 def blank_split(channels: int = 1, side: int = SIDE, counts: tuple[int, ...] = (20, 20, 20)) -> ArraySplit:
     """Return black images (n, side, side, channels), so many of each class."""
     return ArraySplit(np.zeros((sum(counts), side, side, channels), np.uint8), np.repeat(np.arange(len(counts)), counts))

@@ -7,7 +7,7 @@ doesn't bring OpenCV.
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,21 +95,19 @@ def _metadata(description: Description, colours: int) -> bytes:
     what = f"{'Probability' if description.output == 'probabilities' else 'Logit'} of each class"
     labels = _file(builder, LABELS_NAME, "Names of the classes", _AXIS_LABELS)
     output = _tensor(builder, "probability", what, _FEATURE, _table(builder, {}), {6: _offsets(builder, [labels])})
-    ends = {place: (_offsets(builder, [tensor]), "UOffsetTRelative") for place, tensor in ((2, entry), (3, output))}
-    graph = _table(builder, ends)
+    graph = _table(builder, {2: _offsets(builder, [entry]), 3: _offsets(builder, [output])})
     texts = {0: description.name, 1: description.text(), 4: description.author, 5: description.license, 7: _PARSER}
     fields = {place: builder.CreateString(text) for place, text in texts.items() if text is not None}
     fields[3] = _offsets(builder, [graph])
     fields[6] = _offsets(builder, [_file(builder, PROPERTIES_NAME, "What edgecnn knows of the file", _DESCRIPTIONS)])
-    builder.Finish(_table(builder, {place: (offset, "UOffsetTRelative") for place, offset in fields.items()}), _IDENTIFIER)
+    builder.Finish(_table(builder, fields), _IDENTIFIER)
     return bytes(builder.Output())
 
 
 def _tensor(builder: Any, name: str, text: str, kind: int, content: int, others: dict[int, int]) -> int:
     """Write a `TensorMetadata`: its name, its description, what it holds, and other fields."""
-    holds = _table(builder, {0: (kind, "Uint8"), 1: (content, "UOffsetTRelative")})
-    fields = {0: builder.CreateString(name), 1: builder.CreateString(text), 3: holds, **others}
-    return _table(builder, {place: (offset, "UOffsetTRelative") for place, offset in fields.items()})
+    holds = _table(builder, {0: (kind, "Uint8"), 1: content})
+    return _table(builder, {0: builder.CreateString(name), 1: builder.CreateString(text), 3: holds, **others})
 
 
 def _normalization(builder: Any, description: Description) -> int:
@@ -118,20 +116,19 @@ def _normalization(builder: Any, description: Description) -> int:
     mean, std = ([value / taken.scale for value in values] for values in (taken.mean, taken.std))
     length = max(len(mean), len(std))
     vectors = [builder.CreateNumpyVector(np.resize(np.array(values, np.float32), length)) for values in (mean, std)]
-    options = _table(builder, {place: (vector, "UOffsetTRelative") for place, vector in enumerate(vectors)})
-    return _table(builder, {0: (_NORMALIZATION, "Uint8"), 1: (options, "UOffsetTRelative")})
+    return _table(builder, {0: (_NORMALIZATION, "Uint8"), 1: _table(builder, dict(enumerate(vectors)))})
 
 
 def _file(builder: Any, name: str, text: str, kind: int) -> int:
     """Write an `AssociatedFile`."""
-    texts = [builder.CreateString(name), builder.CreateString(text)]
-    return _table(builder, {**{place: (one, "UOffsetTRelative") for place, one in enumerate(texts)}, 2: (kind, "Int8")})
+    return _table(builder, {0: builder.CreateString(name), 1: builder.CreateString(text), 2: (kind, "Int8")})
 
 
-def _table(builder: Any, fields: dict[int, tuple[int, str]]) -> int:
-    """Write a table of fields by their positions, each with its value and flatbuffers' name of its kind."""
+def _table(builder: Any, fields: Mapping[int, int | tuple[int, str]]) -> int:
+    """Write a table of fields by their positions: what was written before, or a number with flatbuffers' name of its kind."""
     builder.StartObject(max(fields, default=-1) + 1)
-    for place, (value, kind) in fields.items():
+    for place, field in fields.items():
+        value, kind = field if isinstance(field, tuple) else (field, "UOffsetTRelative")
         getattr(builder, f"Prepend{kind}Slot")(place, value, 0)
     return int(builder.EndObject())
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
-from edgecnn.convert.tflite.quantize import activations, named_activations, open_tflite
+from edgecnn.convert.tflite.quantize import activations, named_activations, open_tflite, operators_of
 
 _PASSING = {
     "CONCATENATION", "EXPAND_DIMS", "GATHER", "MAX_POOL_2D", "PACK", "PAD", "PADV2", "RELU", "RELU6", "RESHAPE",
@@ -37,9 +37,9 @@ class _TflitePair:
                 operator["op_name"] in _PASSING,
                 operator["op_name"] in _REGROUPING,
             )
-            for operator in self._float._get_ops_details()
+            for operator in operators_of(self._float)
             for index in operator["outputs"]
-            if index in names and operator["op_name"] != "DELEGATE"
+            if index in names
         ]
         self.quantized: dict[str, Representable] = {}
         # Tensors of the quantized file by name, with scale and zero point; a scale of 0 means unquantized.

@@ -163,8 +163,7 @@ def probabilities(interpreter: Any) -> list[str]:
     Its range is what integer kernels give it: if that operator stays float, the calibration images' largest probability would
     otherwise be the most that the file gives.
     """
-    operators = [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
-    by_output = {int(operator["outputs"][0]): operator for operator in operators}
+    by_output = {int(operator["outputs"][0]): operator for operator in operators_of(interpreter)}
     names = {tensor["index"]: str(tensor["name"]) for tensor in interpreter.get_tensor_details()}
     found = [int(interpreter.get_output_details()[0]["index"])]
     while (last := by_output.get(found[-1])) and last["op_name"] == "RESHAPE":
@@ -218,6 +217,11 @@ def open_tflite(data: bytes) -> Any:
     return interpreter
 
 
+def operators_of(interpreter: Any) -> list[dict[str, Any]]:
+    """Return the operators in the order in which they run, without delegates: these repeat what they replace."""
+    return [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
+
+
 def activations(interpreter: Any) -> list[tuple[int, str, str]]:
     """Return (index, name, operator) of the float tensors that an operator computes, and of the input (operator `INPUT`).
 
@@ -233,8 +237,7 @@ def activations(interpreter: Any) -> list[tuple[int, str, str]]:
 
 def _computed(interpreter: Any) -> list[tuple[int, str]]:
     found = [(int(entry["index"]), "INPUT") for entry in interpreter.get_input_details()]
-    # A delegate repeats the outputs of the operators that it replaces.
-    operators = [operator for operator in interpreter._get_ops_details() if operator["op_name"] != "DELEGATE"]
+    operators = operators_of(interpreter)
     read = {int(index) for operator in operators for index in operator["inputs"]}
     read |= {int(entry["index"]) for entry in interpreter.get_output_details()}
     return found + [
@@ -254,8 +257,8 @@ def named_activations(interpreter: Any) -> Iterator[tuple[int, int]]:
     floats = {tensor["index"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] is np.float32}
     for entry in interpreter.get_input_details():
         yield int(entry["index"]), int(entry["index"])
-    for operator in interpreter._get_ops_details():
-        if operator["op_name"] in ("DELEGATE", "DEQUANTIZE"):
+    for operator in operators_of(interpreter):
+        if operator["op_name"] == "DEQUANTIZE":
             continue
         for index in operator["outputs"]:
             source = operator["inputs"][0] if operator["op_name"] == "QUANTIZE" and operator["inputs"][0] in floats else index
@@ -267,7 +270,7 @@ def _converted_ends(interpreter: Any) -> set[int]:
     """Return the tensors that hold an integer input in another integer type, or only convert what becomes the output."""
     inputs, ends = ({int(one["index"]) for one in found if one["dtype"] is not np.float32}
                     for found in (interpreter.get_input_details(), interpreter.get_output_details()))  # fmt: skip
-    steps = [operator for operator in interpreter._get_ops_details() if operator["op_name"] == "QUANTIZE"]
+    steps = [operator for operator in operators_of(interpreter) if operator["op_name"] == "QUANTIZE"]
     same = {int(step["outputs"][0]) for step in steps if step["inputs"][0] in inputs}
     for step in reversed(steps):
         if step["outputs"][0] in ends:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.metadata import NAME
-from edgecnn.convert.tflite.quantize import open_tflite, quantize_tflite, with_short_names
+from edgecnn.convert.tflite.quantize import open_tflite, operators_of, quantize_tflite, with_short_names
 from edgecnn.edge.compatibility.tflite_graph import root
 from edgecnn.edge.manifest import Preprocessing
 
@@ -32,9 +32,7 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
     interpreter = open_tflite(data)
     entry = interpreter.get_input_details()[0]
     made = {int(entry["index"])}
-    for operator in interpreter._get_ops_details():
-        if operator["op_name"] == "DELEGATE":
-            continue
+    for operator in operators_of(interpreter):
         first = next((int(index) for index in operator["inputs"] if int(index) in made), None)
         if first is None:
             continue

@@ -1,6 +1,7 @@
 """A network like a user's, and its files in formats that take one image with channels first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
 from edgecnn.convert.keras.runtime import KerasRuntime
+from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
+from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.convert.training.model.networks import build_network
+from edgecnn.edge.data.splits import Split
 from edgecnn.edge.model_file import ModelFile
 from edgecnn.edge.runtimes import opener_for
 
@@ -80,10 +85,39 @@ def random_inputs() -> RandomInputs:
     return lambda count: np.random.default_rng(0).uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
 
 
+def save_splits(path: Path, **splits: Split) -> Path:
+    """Write the images of `train`, `test` and perhaps `val` into an .npz file."""
+    arrays: dict[str, Any] = {}
+    for name, split in splits.items():
+        arrays |= {f"x_{name}": split.images(range(len(split.labels))), f"y_{name}": split.labels}
+    np.savez(path, **arrays)
+    return path
+
+
+@contextmanager
+def unchanged(folder: Path) -> Iterator[None]:
+    """See to it that a folder has the same files after a block as before."""
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    before = content()
+    yield
+    assert content() == before
+
+
 def converter_of(model_format: str, model: Any, any_batch: bool = False) -> Converter:
     source = ModelFile(Path("model.keras"), "keras", b"", None, None, None)
     runtime = KerasRuntime(model)
     return converter_for(model_format, Conversion(source, runtime, "logits", "minmax", None, any_batch, "float32"))
+
+
+def quantized(float32: bytes, model_format: str, inputs: NDArray[np.float32], keep: Sequence[str] = ()) -> bytes:
+    """Return the int8 file of a float file, with the ranges of these inputs."""
+    if model_format == "tflite":
+        return quantize_tflite(float32, "int8", calibrate_tflite(float32, inputs), keep)
+    prepared = prepare_onnx(float32)
+    return quantize_onnx(prepared, calibrate_onnx(prepared, inputs, "minmax"), keep)
 
 
 def outputs(model_format: str, data: bytes, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

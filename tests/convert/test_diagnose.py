@@ -6,28 +6,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 
 from edgecnn.convert.diagnose import Diagnosis, LayerError, Operator, _lost_before_and_after, diagnose
 from edgecnn.convert.onnx import pair as onnx_pair
 from edgecnn.convert.onnx.convert import to_onnx
-from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
 from edgecnn.convert.show import diagnosis_text, save_diagnosis
 from edgecnn.convert.tflite import pair as tflite_pair
-from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
-from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, tflite_scales
+from edgecnn.convert.tflite.quantize import activations, open_tflite, tflite_scales
 from edgecnn.edge.errors import ArtifactError
-from tests.convert.conftest import RandomInputs
+from tests.convert.conftest import RandomInputs, quantized
 
 FORMATS = ("tflite", "onnx")
-
-
-def quantized(float32: bytes, model_format: str, inputs: NDArray[np.float32], keep: tuple[str, ...] = ()) -> bytes:
-    if model_format == "tflite":
-        return quantize_tflite(float32, "int8", calibrate_tflite(float32, inputs), keep)
-    prepared = prepare_onnx(float32)
-    return quantize_onnx(prepared, calibrate_onnx(prepared, inputs, "minmax"), keep)
 
 
 @pytest.fixture(scope="module", params=FORMATS)

@@ -8,10 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnx
 import pytest
 import tensorflow as tf
-from onnx import helper, numpy_helper
 
 import edgecnn as ec
 from edgecnn.convert.export.evidence import Evidence, evidence_of
@@ -22,7 +20,8 @@ from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.workflows.source_interface import _fitting
 from tests.conftest import Lines
-from tests.drawings import drawings, write_idx, write_letters
+from tests.drawings import bar_weights, drawings, write_idx, write_letters
+from tests.onnx_text import onnx_bytes
 
 SHAPE = (12, 12, 1)
 COLOUR = (12, 12, 3)
@@ -69,6 +68,11 @@ MODELS: dict[str, tuple[Callable[[], Any], str | None]] = {
 }
 
 
+def evidence_in(path: Path) -> Evidence | None:
+    model = read_model(path)
+    return evidence_of(model, opener_for(model.format).open_file(model, 1))
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Evidence | None]:
     """Return what one of `MODELS` shows in a .keras file."""
@@ -77,8 +81,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Evidence 
     def found(name: str) -> Evidence | None:
         path = tmp_path_factory.mktemp("shown") / "model.keras"
         MODELS[name][0]().save(path)
-        model = read_model(path)
-        return evidence_of(model, opener_for("keras").open_file(model, 1))
+        return evidence_in(path)
 
     return found
 
@@ -94,8 +97,7 @@ def test_a_tflite_file_shows_what_its_model_does(name: str, tmp_path: Path) -> N
     make, scheme = MODELS[name]
     path = tmp_path / "model.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(make()).convert())
-    model = read_model(path)
-    found = evidence_of(model, opener_for("tflite").open_file(model, 1))
+    found = evidence_in(path)
     assert (found and found.scheme) == scheme
 
 
@@ -111,21 +113,12 @@ def test_a_tflite_file_of_any_batch_shows_what_enters_its_first_layer(name: str,
 
 @pytest.mark.parametrize(("divides", "batch"), [(True, "n"), (True, 1), (True, 10), (False, "n")])
 def test_an_onnx_file_shows_what_it_does(divides: bool, batch: str | int, tmp_path: Path) -> None:
-    values = {"by": np.array(255), "kernel": np.ones((4, 1, 3, 3)), "dense": np.ones((3, 400))}
-    constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
-    nodes = [
-        helper.make_node("Div", ["pixels", "by"], ["unit"]) if divides else helper.make_node("Identity", ["pixels"], ["unit"]),
-        helper.make_node("Conv", ["unit", "kernel"], ["conv"]),
-        helper.make_node("Flatten", ["conv"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "dense"], ["scores"], transB=1),
-    ]
-    ends = [("pixels", [batch, 1, 12, 12]), ("scores", [batch, 3])]
-    entry, output = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in ends)
-    graph = helper.make_graph(nodes, "theirs", [entry], [output], constants)
+    constants = {"by": np.float32(255), "kernel": np.ones((4, 1, 3, 3), np.float32), "dense": np.ones((400, 3), np.float32)}
+    first = "Div (pixels, by)" if divides else "Identity (pixels)"
+    nodes = f"unit = {first} conv = Conv (unit, kernel) flat = Flatten (conv) scores = Gemm (flat, dense)"
     path = tmp_path / "model.onnx"
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
-    model = read_model(path)
-    found = evidence_of(model, opener_for("onnx").open_file(model, 1))
+    path.write_bytes(onnx_bytes(f"(float[{batch}, 1, 12, 12] pixels) => (float[{batch}, 3] scores) {{{nodes}}}", **constants))
+    found = evidence_in(path)
     assert (found and found.scheme) == ("raw" if divides else None)
 
 
@@ -176,8 +169,7 @@ def test_a_mean_that_is_subtracted_twice_contradicts_a_model_unless_that_centres
 ) -> None:
     path = tmp_path / "theirs.keras"
     network(normalization(mean, 2500)).save(path)  # No scheme's own numbers.
-    model = read_model(path)
-    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    found = evidence_in(path)
     assert found
     with nullcontext() if fits else pytest.raises(ConfigError, match=r"turns 0 to 255 .*preprocess=raw"):
         found.require(SCHEMES["caffe"], "theirs.keras")
@@ -186,8 +178,7 @@ def test_a_mean_that_is_subtracted_twice_contradicts_a_model_unless_that_centres
 def test_a_model_that_hardly_changes_its_input_may_take_any_scheme(tmp_path: Path) -> None:
     path = tmp_path / "theirs.keras"
     network(settled(0, 0.97)).save(path)
-    model = read_model(path)
-    found = evidence_of(model, opener_for("keras").open_file(model, 1))
+    found = evidence_in(path)
     assert found
     for scheme in ("unit", "tf", "torch"):
         found.require(SCHEMES[scheme], "theirs.keras")
@@ -203,11 +194,8 @@ def test_without_evidence_labelled_images_suggest_a_scheme(exported: Path, idx_f
 
 def of_bars(folder: Path, scale: float, count: int, wrong: int) -> None:
     """Write images of bars, of which some have wrong labels, and a model that finds the bars of pixels of that scale."""
-    weights = np.zeros((*SHAPE, 3), np.float32)
-    for label in range(3):
-        weights[2 + 3 * label : 4 + 3 * label, 2:-2, :, label] = 6 / 16 * scale  # A class's bar in `drawings`.
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3, "softmax", use_bias=False)])
-    model.set_weights([weights.reshape(-1, 3)])
+    model.set_weights([bar_weights() * scale])
     model.save(folder / "theirs.keras")
     images, labels = drawings(count, 2)
     labels[:wrong] = (labels[:wrong] + 1) % 3
@@ -239,13 +227,10 @@ def test_of_schemes_that_name_the_same_classes_the_fitting_probabilities_decide(
 
 def test_normalization_by_the_images_own_figures_is_tried(idx_folder: Path, tmp_path: Path) -> None:
     pixels = ec.load_dataset(idx_folder).train.images(range(240)) / 255
-    weights = np.zeros((*SHAPE, 3), np.float32)
-    for label in range(3):
-        weights[2 + 3 * label : 4 + 3 * label, 2:-2, :, label] = 6 / 16  # A class's bar in `drawings`.
     first, last = keras.layers.Conv2D(1, 1), keras.layers.Dense(3, "softmax")
     model = keras.Sequential([keras.Input(SHAPE), first, keras.layers.ReLU(max_value=1.0), keras.layers.Flatten(), last])
     # Of pixels that are not normalized, none is above 1.2 or almost all are.
-    model.set_weights([np.ones((1, 1, 1, 1)), np.array([-1.2]), weights.reshape(-1, 3), np.zeros(3)])
+    model.set_weights([np.ones((1, 1, 1, 1)), np.array([-1.2]), bar_weights(), np.zeros(3)])
     model.save(tmp_path / "theirs.keras")
     mean, std = (f"{value:.4f}"[:4] for value in (pixels.mean(), pixels.std()))
     with pytest.raises(ConfigError, match=rf"normalised 60 .*add scale=0\.0039\d* mean={mean}\d* std={std}\d*"):

@@ -22,6 +22,8 @@ from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.sandbox.unverified import remember_made
 from tests.conftest import Lines
 from tests.convert.export.test_export_from_elsewhere import cnn, foreign
+from tests.drawings import bar_weights
+from tests.onnx_text import onnx_model
 
 LOGITS = Interface(SCHEMES["unit"], "logits")
 
@@ -51,18 +53,14 @@ def onnx_file(tmp_path: Path) -> Path:
         "bias": rng.normal(0, 0.1, 4),
         "dense": rng.normal(0, 0.3, (3, 4 * 10 * 10)),
     }
-    constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
-    entry = helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["n", 1, 12, 12])
-    nodes = [
-        helper.make_node("Conv", ["pixels", "kernel", "bias"], ["conv"], name="conv"),
-        helper.make_node("Relu", ["conv"], ["relu"], name="relu"),
-        helper.make_node("Flatten", ["relu"], ["flat"], name="flat"),
-        helper.make_node("Gemm", ["flat", "dense"], ["scores"], name="scores", transB=1),
-    ]
-    output = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["n", 3])
-    listed = [helper.make_tensor_value_info(value.name, value.data_type, value.dims) for value in constants]
-    graph = helper.make_graph(nodes, "theirs", [entry, *listed], [output], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=3)
+    constants: Any = {name: value.astype(np.float32) for name, value in values.items()}
+    text = """(float[n, 1, 12, 12] pixels) => (float[n, 3] scores) {
+        conv = Conv (pixels, kernel, bias) relu = Relu (conv) flat = Flatten (relu)
+        scores = Gemm <transB = 1> (flat, dense)
+    }"""
+    model = onnx_model(text, opset=11, ir_version=3, **constants)
+    listed = (helper.make_tensor_value_info(value.name, value.data_type, value.dims) for value in model.graph.initializer)
+    model.graph.input.extend(listed)
     path = tmp_path / "theirs.onnx"
     path.write_bytes(model.SerializeToString())
     return path
@@ -120,11 +118,8 @@ def test_an_onnx_file_of_channels_first_and_an_old_opset_is_exported(onnx_file: 
 @pytest.fixture(scope="module")
 def in_a_row(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """The export of a network that takes an image's pixels in a row."""
-    weights = np.zeros((12, 12, 3), np.float32)
-    for label in range(3):
-        weights[2 + 3 * label : 4 + 3 * label, 2:-2, label] = 6 / 16  # A class's bar in `drawings`.
     model = keras.Sequential([keras.Input((144,)), keras.layers.Dense(3, "softmax", use_bias=False)])
-    model.set_weights([weights.reshape(144, 3)])
+    model.set_weights([bar_weights()])
     path = tmp_path_factory.mktemp("row") / "theirs.keras"
     model.save(path)
     remember_made(path.read_bytes())  # The fixture `made_here` is not yet there.
@@ -257,13 +252,7 @@ def test_weights_outside_of_the_folder_are_never_read(place: str, onnx_file: Pat
 @pytest.mark.parametrize("name", ["float16.tflite", "dynamic.tflite", "int8.tflite", "int8.onnx"])
 def test_what_is_already_quantized_is_no_source(name: str, idx_folder: Path, exported: Path, tmp_path: Path) -> None:
     path = tmp_path / f"theirs{Path(name).suffix}"
-    if (exported / name).exists():
-        shutil.copy(exported / name, path)
-    else:
-        converter = tf.lite.TFLiteConverter.from_keras_model(keras.models.load_model(foreign(tmp_path, *cnn())))
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16] if "16" in name else []
-        path.write_bytes(converter.convert())
+    shutil.copy(exported / name, path)
     with pytest.raises(ConfigError, match=r"theirs\..* is already quantized .*float32 file"):
         ec.export(path, idx_folder, interface="unit")
 

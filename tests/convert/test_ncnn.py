@@ -97,13 +97,9 @@ def test_what_ncnn_can_not_take_is_refused_with_its_name(residual: Any, monkeypa
 
 
 def test_a_network_that_crashes_ncnn_is_an_error_of_the_export(
-    idx_folder: Path, exported: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+    idx_folder: Path, artifacts: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a converter writes is tried in another process before this one opens it."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for name in ("model.keras", "manifest.json"):
-        (folder / name).write_bytes((exported / name).read_bytes())
 
     def crashing(file: NcnnFile) -> bytes:
         last = file.layers[-1]._replace(kind="Reshape", options={"0": "0", "1": "-1", "6": '"//(9,0n)"'})
@@ -111,9 +107,9 @@ def test_a_network_that_crashes_ncnn_is_an_error_of_the_export(
 
     pack = NcnnFile.pack
     monkeypatch.setattr(NcnnFile, "pack", crashing)
-    message = terminal.fails(4, "export", folder / "model.keras", "--format", "ncnn", "--data", idx_folder)
+    message = terminal.fails(4, "export", artifacts / "model.keras", "--format", "ncnn", "--data", idx_folder)
     assert "float32.ncnn" in message
-    assert not (folder / "float32.ncnn").exists()
+    assert not (artifacts / "float32.ncnn").exists()
 
 
 def test_each_integer_tensor_is_compared_in_real_numbers(converter: Converter, random_inputs: RandomInputs) -> None:

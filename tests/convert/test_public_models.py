@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import edgecnn as ec
+from edgecnn.edge.data.splits import Subset
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Preprocessing
 from edgecnn.edge.model.interface import Interface
 from edgecnn.edge.sandbox.unverified import remember_made
+from tests.convert.conftest import save_splits
 from tests.digit_photos.__main__ import judged, of_folder
 
 PUBLIC = Path(__file__).parents[1] / "kept" / "public"
@@ -20,10 +22,8 @@ IMAGES = 500
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first of MNIST's images."""
     mnist, path = ec.load_dataset("mnist"), tmp_path_factory.mktemp("few") / "mnist.npz"
-    parts = mnist.train, mnist.test
-    (x, y), (x_test, y_test) = ((part.images(range(IMAGES))[..., 0], part.labels[:IMAGES]) for part in parts)
-    np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    return path
+    first = np.arange(IMAGES)
+    return save_splits(path, train=Subset(mnist.train, first), test=Subset(mnist.test, first))
 
 
 @pytest.mark.parametrize("name", ["mnist.tflite", "mnist_model.keras", "mnist.h5", "lenet.onnx"])

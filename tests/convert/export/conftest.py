@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 import pytest
 
 from edgecnn.convert.export.config import ExportConfig, Tuning
@@ -20,7 +21,10 @@ from edgecnn.edge.formats import IoName
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.model_folder import ModelFolder
+from tests.convert.tflite.conftest import kinds
 
+FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
+"""The exported files of `exported` and `any_batch`."""
 FLOAT32 = 10.0
 Objection = Callable[[Floats, Floats, Labels], str | None]
 
@@ -34,6 +38,13 @@ def entry(manifest: Manifest, name: str) -> Any:
     found = manifest.artifact(name)
     assert found, name
     return found
+
+
+def operators(path: Path) -> list[str]:
+    """Return the kinds of a file's operators in the order in which they run."""
+    if path.suffix == ".onnx":
+        return [node.op_type for node in onnx.load(path).graph.node]
+    return kinds(path.read_bytes())
 
 
 @dataclass

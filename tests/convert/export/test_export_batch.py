@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
-import onnx
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
@@ -15,19 +12,11 @@ from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
-from edgecnn.edge.model.interface import SCHEMES, Interface
 from edgecnn.edge.model.preprocess import Floats
-from tests.convert.export.conftest import entry
+from tests.convert.export.conftest import FILES, entry, operators
 
 SHAPE = (12, 12, 1)
 SHAPE_ARITHMETIC = {"Shape", "Gather", "Slice", "Concat", "Cast", "SHAPE", "STRIDED_SLICE", "PACK"}
-FILES = ["float32.tflite", "float16.tflite", "dynamic.tflite", "int8.tflite", "int16x8.tflite", "float32.onnx", "int8.onnx"]
-
-
-def operators(path: Path) -> set[str]:
-    if path.suffix == ".onnx":
-        return {node.op_type for node in onnx.load(path).graph.node}
-    return {operator["op_name"] for operator in Interpreter(model_content=path.read_bytes())._get_ops_details()}
 
 
 def shapes(classifier: Classifier) -> list[tuple[int | None, ...]]:
@@ -37,7 +26,7 @@ def shapes(classifier: Classifier) -> list[tuple[int | None, ...]]:
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_takes_one_image_and_has_no_shape_arithmetic(exported: Path, name: str) -> None:
     assert shapes(Classifier.load(exported / name)) == [(1, *SHAPE), (1, 3)]
-    kinds = operators(exported / name)
+    kinds = set(operators(exported / name))
     assert len(kinds) > 4
     assert not kinds & SHAPE_ARITHMETIC
 
@@ -79,18 +68,3 @@ def test_layers_go_back_to_float_with_a_free_batch_too(artifacts: Path, idx_fold
 def test_another_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"batch=8 .*unknown.* 1 or dynamic"):
         ExportConfig(batch="8")  # type: ignore[arg-type]  # It is what is refused.
-
-
-def test_a_model_of_one_image_has_no_free_batch(idx_folder: Path, tmp_path: Path) -> None:
-    image = keras.Input(batch_shape=SHAPE)
-    scores = keras.layers.Dense(3, activation="softmax")(keras.ops.reshape(image, (1, 144)))
-    keras.Model(image, scores).save(tmp_path / "base.keras")
-    with pytest.raises(ConfigError, match=r"base\.keras takes one image.*omit batch"):
-        export(
-            tmp_path / "base.keras",
-            load_dataset(idx_folder),
-            ExportConfig(batch="dynamic"),
-            Interface(SCHEMES["unit"]),
-            tmp_path / "out",
-        )
-    assert not (tmp_path / "out").exists()

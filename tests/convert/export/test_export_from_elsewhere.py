@@ -161,13 +161,16 @@ def test_what_a_model_takes_and_gives_is_kept_in_every_file(
         assert found.shape == (60, len(dataset.class_names))
 
 
-def test_a_model_without_a_batch_is_exported_for_one_image_at_a_time(idx_folder: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_batch_is_exported_for_one_image_at_a_time_alone(idx_folder: Path, tmp_path: Path) -> None:
     image = keras.Input(batch_shape=SHAPE)
     scores = keras.layers.Dense(3, activation="softmax")(keras.ops.reshape(image, (1, 144)))
     keras.Model(image, keras.ops.reshape(scores, (3,))).save(tmp_path / "base.keras")
     manifest = export(tmp_path / "base.keras", load_dataset(idx_folder), BOTH, UNIT, tmp_path / "out")
     assert manifest.source().input.shape == SHAPE
     assert [artifact.input.shape for artifact in manifest.artifacts[1:]] == [(1, *SHAPE)] * 4
+    with pytest.raises(ConfigError, match=r"base\.keras takes one image.*omit batch"):
+        export(tmp_path / "base.keras", load_dataset(idx_folder), ExportConfig(batch="dynamic"), UNIT, tmp_path / "free")
+    assert not (tmp_path / "free").exists()
 
 
 def test_an_onnx_file_without_a_batch_axis_is_evaluated_and_not_exported(idx_folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A file that computes something else is no export; a badly quantized one passes with few layers in float, or is reported."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,11 @@ from numpy.typing import NDArray
 from edgecnn.benchmarks.statistics.proportions import drop_interval
 from edgecnn.convert.diagnose import LayerError, diagnose
 from edgecnn.convert.export.keep_accuracy import JudgedImages, check_parity, judged_images, mend
-from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
-from edgecnn.convert.tflite.calibrate import calibrate_tflite
-from edgecnn.convert.tflite.quantize import quantize_tflite
 from edgecnn.edge.data.splits import ArraySplit
 from edgecnn.edge.errors import ConfigError, ConversionError, GateFailed
 from edgecnn.edge.model.preprocess import Floats
 from edgecnn.workflows.export import _judge
+from tests.convert.conftest import quantized
 
 REFERENCE: Floats = np.array([[0.9, 0.1], [0.50001, 0.49999]], np.float32)
 
@@ -145,17 +144,7 @@ def test_the_worst_layer_of_each_file_goes_back_until_it_passes() -> None:
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_the_bad_network_is_mended_by_its_wild_layer(bad_network: Any, model_format: str) -> None:
     float32 = bad_network.float32[model_format]
-    if model_format == "tflite":
-        ranges = calibrate_tflite(float32, bad_network.inputs[:100])
-    else:
-        prepared = prepare_onnx(float32)
-        ranges = calibrate_onnx(prepared, bad_network.inputs[:100], "minmax")
-
-    def with_float(keep: Sequence[str]) -> bytes:
-        if model_format == "tflite":
-            return quantize_tflite(float32, "int8", ranges, keep)
-        return quantize_onnx(prepared, ranges, keep)
-
+    with_float = partial(quantized, float32, model_format, bad_network.inputs[:100])
     accuracies: list[float] = []
 
     def passes(data: bytes) -> bool:

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from edgecnn.edge.manifest import Manifest
+from tests.convert.export.conftest import operators
 from tests.kept.make import KEPT, make_any_batch, make_bars
 
 
@@ -33,12 +32,6 @@ def names(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: names(field) for name, field in value.items()}
     return [names(value[0])] if isinstance(value, list) and value else None
-
-
-def operators(path: Path) -> list[str]:
-    if path.suffix == ".onnx":
-        return [node.op_type for node in onnx.load(path).graph.node]
-    return [operator["op_name"] for operator in Interpreter(model_content=path.read_bytes())._get_ops_details()]
 
 
 def test_the_manifest_has_the_same_fields(made: Path) -> None:

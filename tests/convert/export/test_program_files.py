@@ -19,12 +19,13 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.program_files import Description, described, labels_text, write_program_files
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.folder_options import read_labels
-from edgecnn.edge.data.splits import Split
+from edgecnn.edge.data.splits import Split, Subset
 from edgecnn.edge.errors import ArtifactError, ConfigError, ConversionError
 from edgecnn.edge.files import sha256
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.result import SILENT
+from tests.convert.conftest import save_splits
 from tests.convert.export.conftest import entry
 
 
@@ -175,13 +176,8 @@ def test_the_card_s_accuracy_is_that_of_distinct_test_images_as_in_bench(
     keep_accuracy: float | None, exported: Path, idx_folder: Path, tmp_path: Path
 ) -> None:
     dataset = load_dataset(idx_folder)
-    np.savez(
-        tmp_path / "copies.npz",
-        x_train=dataset.train.images(range(240)),
-        y_train=dataset.train.labels,
-        x_test=np.repeat(dataset.test.images(range(40)), 5, axis=0),
-        y_test=np.repeat(dataset.test.labels[:40], 5),
-    )
+    copies = Subset(dataset.test, np.repeat(np.arange(40), 5))
+    save_splits(tmp_path / "copies.npz", train=dataset.train, test=copies)
     out = tmp_path / "out"
     ec.export(
         shutil.copy(exported / "model.keras", tmp_path / "alone.keras"),

@@ -25,8 +25,9 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, GateFailed
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest, Validation
 from edgecnn.edge.model.preprocess import Floats, accepts, scores
-from edgecnn.edge.model.threshold import Strangers
+from edgecnn.edge.model.threshold import Strangers, Threshold
 from edgecnn.edge.show.export import thresholds, tied_note
+from tests.convert.conftest import save_splits, unchanged
 from tests.drawings import drawings
 from tests.edge.data.drawn.photos import compressed, cropped, photo
 from tests.edge.inference.thresholds import THRESHOLD
@@ -62,6 +63,10 @@ class Model:
         logits = self.logits[id(split)]
         return Outputs(softmax(logits), logits.max(axis=1) if self.gives_logits else None)
 
+    def threshold(self, asked: Acceptance | None = None, tests: int = 1) -> Threshold:
+        """Return that of a file which answers as this model; its validation images chose among so many epochs."""
+        return threshold_of("a.tflite", self.run, asked or self.acceptance(), (self.validation, tests), "f" * 64)
+
     def acceptance(self, max_error: float = 0.02, least_share: float | None = None) -> Acceptance:
         strangers = (("letters", self.strangers),)
         return Acceptance(max_error, strangers, 1, least_share, least_share is not None, certified, least_images)
@@ -69,7 +74,7 @@ class Model:
 
 def test_a_file_of_probabilities_has_the_scores_of_these_alone() -> None:
     model = Model(gives_logits=False)
-    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    found = model.threshold()
     assert found.score in ("probability", "margin")
     assert (found.tests, found.most) == (2, None)
     accepted = accepts(found, *model.run(model.validation))
@@ -81,7 +86,7 @@ def test_a_file_of_probabilities_has_the_scores_of_these_alone() -> None:
 
 def test_a_file_of_logits_takes_the_score_that_accepts_the_fewest_strangers_corrected_for_three() -> None:
     model = Model(gives_logits=True)
-    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    found = model.threshold()
     (letters,) = found.strangers
     assert found.score in ("max-logit", "energy")
     assert found.tests == 3
@@ -94,7 +99,7 @@ def test_logits_beyond_those_of_the_validation_images_are_not_accepted() -> None
     """As of random pixels, of which a network may be surest of all."""
     model = Model(gives_logits=True)
     model.logits[id(model.strangers)] += 40
-    found = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+    found = model.threshold()
     largest = scores(found.score, *model.run(model.validation)).max()
     assert found.most is not None
     assert largest - 1e-3 < found.most < largest
@@ -104,7 +109,7 @@ def test_logits_beyond_those_of_the_validation_images_are_not_accepted() -> None
     (letters,) = found.strangers
     assert letters.accepted == 0 < letters.plain
     # The surest image, which no such threshold accepts, does not count as one that must stay accepted.
-    strict = threshold_of("a.tflite", model.run, model.acceptance(least_share=0.65), (model.validation, 1), "f" * 64)
+    strict = model.threshold(model.acceptance(least_share=0.65))
     assert (strict.score, strict.accepted) == (found.score, 1299)
 
 
@@ -163,8 +168,8 @@ def test_files_of_several_exports_keep_their_own_promise_and_strangers() -> None
 
 def test_a_share_that_stays_accepted_takes_the_strictest_threshold_with_it() -> None:
     model = Model(gives_logits=False)
-    loose = threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
-    strict = threshold_of("a.tflite", model.run, model.acceptance(least_share=0.5), (model.validation, 1), "f" * 64)
+    loose = model.threshold()
+    strict = model.threshold(model.acceptance(least_share=0.5))
     assert strict.images / 2 <= strict.accepted < loose.accepted
     assert strict.least > loose.least
     assert strict.strangers[0].plain == loose.strangers[0].plain == loose.strangers[0].accepted > strict.strangers[0].accepted
@@ -174,22 +179,22 @@ def test_a_share_that_can_not_be_accepted_is_an_error_if_it_was_asked_for_and_el
     model = Model(gives_logits=False)
     asked = model.acceptance(least_share=1.0)
     with pytest.raises(GateFailed, match="accept"):
-        threshold_of("a.tflite", model.run, asked, (model.validation, 1), "f" * 64)
-    loose = threshold_of("a.tflite", model.run, replace(asked, required=False), (model.validation, 1), "f" * 64)
-    assert loose == threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+        model.threshold(asked)
+    loose = model.threshold(replace(asked, required=False))
+    assert loose == model.threshold()
 
 
 def test_without_named_strangers_a_file_of_logits_has_its_probability_and_no_correction_for_scores() -> None:
     model = Model(gives_logits=True)
     alone = replace(model.acceptance(), named=0)
-    found = threshold_of("a.tflite", model.run, alone, (model.validation, 1), "f" * 64)
+    found = model.threshold(alone)
     assert (found.score, found.tests) == ("probability", 1)
 
 
 def test_a_threshold_that_can_not_be_had_is_an_error_that_says_why() -> None:
     model = Model(False, error=1.0)
     with pytest.raises(GateFailed, match="surest half") as refused:
-        threshold_of("a.tflite", model.run, model.acceptance(), (model.validation, 1), "f" * 64)
+        model.threshold()
     assert "a.tflite" in str(refused.value)
 
 
@@ -227,7 +232,7 @@ def test_images_that_were_drawn_are_more_with_a_larger_share_that_is_named() -> 
 def test_images_that_chose_an_epoch_are_corrected_for_it() -> None:
     model = Model(False)
     asked = model.acceptance(0.03)
-    once, often = (threshold_of("a.tflite", model.run, asked, (model.validation, epochs), "f" * 64) for epochs in (1, 50))
+    once, often = (model.threshold(asked, epochs) for epochs in (1, 50))
     assert (once.tests, often.tests) == (2, 100)
     assert often.accepted < once.accepted
 
@@ -320,12 +325,8 @@ def test_noise_and_pictures_of_one_grey_have_the_shape_of_the_models_images() ->
 @pytest.fixture
 def own_data(idx_folder: Path, tmp_path: Path) -> Path:
     """An .npz file of the images of `exported`, with validation images that chose nothing."""
-    dataset, arrays = load_dataset(idx_folder), dict[str, Any]()
-    arrays["x_val"], arrays["y_val"] = drawings(VALIDATION, 3)
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
-        arrays[f"x_{name}"], arrays[f"y_{name}"] = split.images(range(len(split.labels)))[..., 0], split.labels
-    np.savez(tmp_path / "bars.npz", **arrays)
-    return tmp_path / "bars.npz"
+    dataset, val = load_dataset(idx_folder), split_of(drawings(VALIDATION, 3))
+    return save_splits(tmp_path / "bars.npz", train=dataset.train, test=dataset.test, val=val)
 
 
 def test_an_export_writes_each_files_threshold_and_without_one_asked_for_says_that_it_is_gone(
@@ -389,9 +390,6 @@ def test_an_export_with_too_few_validation_images_ends_before_it_converts(
 
 
 def test_an_export_without_validation_images_says_what_to_do_and_changes_nothing(artifacts: Path, terminal: Any) -> None:
-    before = {path.name: path.read_bytes() for path in artifacts.iterdir()}
-    terminal.fails(2, "export", artifacts / "model.keras", "--max-error", "1")
+    with unchanged(artifacts):
+        terminal.fails(2, "export", artifacts / "model.keras", "--max-error", "1")
     assert "--val-share" in terminal.err
-    assert {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()} == {
-        name: data for name, data in before.items() if not name.startswith(".")
-    }

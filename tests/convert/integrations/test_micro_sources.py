@@ -59,10 +59,9 @@ def micro_model(preprocessing: Preprocessing = PLAIN, scale: float = 1 / 255) ->
     )
 
 
-def written(model: MicroModel, folder: Path) -> Path:
+def written(model: MicroModel, folder: Path) -> None:
     for name, text in sources(model).items():
         (folder / name).write_text(text)
-    return folder
 
 
 def compiler(name: str, package: str) -> str:
@@ -70,6 +69,16 @@ def compiler(name: str, package: str) -> str:
     if not found:
         pytest.skip(f"{name} is not installed: apt-get install {package}")
     return found
+
+
+def printed(program: str, model: MicroModel, folder: Path) -> bytes:
+    """Return what a program that reads the sources prints."""
+    written(model, folder)
+    (folder / "program.cc").write_text(program.replace("NAMESPACE", model.namespace))
+    files = [str(folder / name) for name in ("program.cc", "micro_model.cc", "micro_golden.cc")]
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    subprocess.run([compiler("g++", "g++"), *flags, *files, "-o", str(folder / "program")], check=True)
+    return subprocess.run([str(folder / "program")], capture_output=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -81,12 +90,7 @@ def test_a_program_of_the_sources_has_the_same_bytes_and_inputs(
     preprocessing: Preprocessing, scale: float, tmp_path: Path
 ) -> None:
     model = micro_model(preprocessing, scale)
-    written(model, tmp_path)
-    (tmp_path / "dump.cc").write_text(DUMP.replace("NAMESPACE", model.namespace))
-    files = [str(tmp_path / name) for name in ("dump.cc", "micro_model.cc", "micro_golden.cc")]
-    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    subprocess.run([compiler("g++", "g++"), *flags, *files, "-o", str(tmp_path / "dump")], check=True)
-    dumped = subprocess.run([str(tmp_path / "dump")], capture_output=True, check=True).stdout
+    dumped = printed(DUMP, model, tmp_path)
     assert (model.table.shift is None) == (scale != 1 / 255 or preprocessing is BY_CHANNEL)
     assert len({row.tobytes() for row in np.atleast_2d(model.table.values)}) == (3 if preprocessing is BY_CHANNEL else 1)
     pixels = np.broadcast_to(model.table.values, (3, 256))
@@ -147,12 +151,7 @@ def test_a_program_accepts_the_answers_that_edgecnn_accepts(
     threshold = replace(THRESHOLD, score=kind, least=least, most=most)
     inputs = np.zeros((64, 48), np.int8)
     model = replace(model, record=record, inputs=inputs, outputs=outputs, threshold=threshold, logits=logits)
-    written(model, tmp_path)
-    (tmp_path / "judge.cc").write_text(JUDGE.replace("NAMESPACE", model.namespace))
-    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    files = [str(tmp_path / name) for name in ("judge.cc", "micro_model.cc", "micro_golden.cc")]
-    subprocess.run([compiler("g++", "g++"), *flags, *files, "-o", str(tmp_path / "judge")], check=True)
-    judged = subprocess.run([str(tmp_path / "judge")], capture_output=True, check=True).stdout
+    judged = printed(JUDGE, model, tmp_path)
     assert judged == "".join("01"[int(value >= least and (most is None or value <= most))] for value in values).encode()
     assert 0 < judged.count(b"1") < 64
 

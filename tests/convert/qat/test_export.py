@@ -12,12 +12,14 @@ import pytest
 import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.qat.graph import NotTrainable
+from edgecnn.edge.data.splits import Subset
 from edgecnn.edge.errors import ConfigError, GateFailed
 from edgecnn.edge.export_records import Qat
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.sandbox.unverified import remember_made
 from tests.bad_network import BadNetwork
 from tests.conftest import Lines, Terminal
+from tests.convert.conftest import save_splits
 from tests.convert.export.conftest import entry
 from tests.convert.qat.conftest import tamed
 
@@ -31,21 +33,15 @@ def with_val(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     drawn = ec.load_dataset(idx_folder, ec.FolderOptions(val_share=0.2))
     assert drawn.val
     path = tmp_path_factory.mktemp("images") / "bars.npz"
-    parts = {"train": drawn.train, "val": drawn.val, "test": drawn.test}
-    arrays: Any = {f"x_{name}": part.images(range(len(part.labels)))[..., 0] for name, part in parts.items()}
-    np.savez(path, **arrays | {f"y_{name}": part.labels for name, part in parts.items()})
-    return path
+    return save_splits(path, train=drawn.train, val=drawn.val, test=drawn.test)
 
 
 @pytest.fixture(scope="module")
 def whole_batches(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The images of `idx_folder` without the last 48 to train with: a batch of another size would be traced once more."""
     drawn = ec.load_dataset(idx_folder)
-    parts = {"train": (drawn.train, range(192)), "test": (drawn.test, range(60))}
-    arrays: Any = {f"x_{name}": part.images(chosen)[..., 0] for name, (part, chosen) in parts.items()}
     path = tmp_path_factory.mktemp("whole") / "bars.npz"
-    np.savez(path, **arrays | {f"y_{name}": part.labels[: len(chosen)] for name, (part, chosen) in parts.items()})
-    return path
+    return save_splits(path, train=Subset(drawn.train, np.arange(192)), test=drawn.test)
 
 
 @pytest.fixture(scope="module")

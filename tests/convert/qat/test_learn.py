@@ -21,6 +21,7 @@ from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.runtimes import opener_for
 from tests.bad_network import BadNetwork
+from tests.convert.tflite.conftest import run, stored
 
 layers = keras.layers
 _SHAPE = (12, 12, 3)
@@ -76,13 +77,9 @@ def _network(body: Any) -> Any:
 
 def _answers(data: bytes, images: NDArray[np.float32]) -> tuple[NDArray[Any], float, int]:
     """Return the file's int8 outputs (n, classes), and their scale and zero point."""
-    model = opener_for("tflite").open_model(data, 1)
-    taken, given = model.input_spec.quantization, model.output_spec.quantization
-    assert taken
+    given = opener_for("tflite").open_model(data, 1).output_spec.quantization
     assert given
-    stored = np.clip(np.rint(images / np.float32(taken.scales[0])) + taken.zero_points[0], -128, 127).astype(np.int8)
-    outputs = np.concatenate([model.run(image[np.newaxis]) for image in stored])
-    return outputs, given.scales[0], given.zero_points[0]
+    return run(data, stored(data, images)), given.scales[0], given.zero_points[0]
 
 
 def _batches(inputs: NDArray[Any], size: int = 32) -> Any:

@@ -12,6 +12,8 @@ from edgecnn.convert.tflite.calibrate import calibrate_tflite, shortened
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite
 from edgecnn.edge.formats import CalibrationName
+from edgecnn.edge.runtimes import opener_for
+from tests.convert.tflite.conftest import real_outputs
 
 METHODS: tuple[CalibrationName, ...] = ("percentile", "mse", "entropy")
 
@@ -77,18 +79,10 @@ def test_each_activation_has_a_range_within_its_values(method: CalibrationName, 
 
 def mean_error(float32: bytes, int8: bytes, images: NDArray[np.float32]) -> float:
     """Return the largest mean error of an output, in steps of the output."""
-    ours, exact = open_tflite(int8), open_tflite(float32)
-    errors, step = [], ours.get_output_details()[0]["quantization"][0]
-    for image in images:
-        exact.set_tensor(exact.get_input_details()[0]["index"], image[None])
-        exact.invoke()
-        entry, output = ours.get_input_details()[0], ours.get_output_details()[0]
-        scale, zero = entry["quantization"]
-        ours.set_tensor(entry["index"], np.clip(np.rint(image[None] / scale) + zero, -128, 127).astype(np.int8))
-        ours.invoke()
-        real = (ours.get_tensor(output["index"]).astype(np.float32) - output["quantization"][1]) * step
-        errors.append((real - exact.get_tensor(exact.get_output_details()[0]["index"]))[0])
-    return float(np.abs(np.mean(errors, axis=0)).max() / step)
+    quantization = opener_for("tflite").open_model(int8, 1).output_spec.quantization
+    assert quantization
+    errors = real_outputs(int8, images) - real_outputs(float32, images)
+    return float(np.abs(errors.mean(axis=0)).max() / quantization.scales[0])
 
 
 def test_corrected_biases_give_the_mean_outputs_of_the_float_file(float32: bytes, images: NDArray[np.float32]) -> None:

@@ -15,7 +15,7 @@ from edgecnn.edge.compatibility.requirements import read_needs
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.runtimes import opener_for
 from tests.convert.conftest import RandomInputs
-from tests.convert.tflite.conftest import kinds
+from tests.convert.tflite.conftest import kinds, run
 
 
 def test_what_the_converter_can_not_do_is_an_error_that_names_it() -> None:
@@ -33,9 +33,8 @@ def test_only_what_the_converter_makes_is_asked_of_it(residual: Any, precision: 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("dynamic", 5e-2)])
 def test_it_computes_what_keras_computes(residual: Any, random_inputs: RandomInputs, precision: str, tolerance: float) -> None:
-    runtime = opener_for("tflite").open_model(to_tflite(residual, precision, (8, 8, 3), "float32"), 1)
     inputs = random_inputs(8)
-    outputs = np.concatenate([runtime.run(inputs[i : i + 1]) for i in range(8)])
+    outputs = run(to_tflite(residual, precision, (8, 8, 3), "float32"), inputs)
     assert np.abs(outputs - np.asarray(residual(inputs, training=False))).max() < tolerance
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.fold import fold, foldable
-from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite
+from edgecnn.convert.tflite.quantize import activations, open_tflite, operators_of, quantize_tflite
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.runtimes import opener_for
+from tests.convert.tflite.conftest import run
 
 layers = keras.layers
 
@@ -31,16 +32,14 @@ def network(shape: tuple[int, ...], *some: Any) -> Any:
 
 
 def answers(data: bytes) -> NDArray[Any]:
-    model = opener_for("tflite").open_model(data, 1)
-    shape = (30, *(size or 1 for size in model.input_spec.shape))
-    images = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
-    return np.concatenate([model.run(image) for image in images])
+    _, *shape = opener_for("tflite").open_model(data, 1).input_spec.shape
+    return run(data, np.random.default_rng(1).integers(-128, 128, (30, *(size or 1 for size in shape))).astype(np.int8))
 
 
 def convolutions(data: bytes) -> list[tuple[int, ...]]:
     interpreter = open_tflite(data)
     shapes = {tensor["index"]: tuple(int(size) for size in tensor["shape"]) for tensor in interpreter.get_tensor_details()}
-    return [shapes[one["inputs"][1]] for one in interpreter._get_ops_details() if one["op_name"] == "CONV_2D"]
+    return [shapes[one["inputs"][1]] for one in operators_of(interpreter) if one["op_name"] == "CONV_2D"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Ranges
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
@@ -16,35 +15,13 @@ from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
 from tests.convert.conftest import RandomInputs
-from tests.convert.tflite.conftest import kinds
+from tests.convert.tflite.conftest import dequantized, kinds, real_outputs, run, stored
 from tests.kept.make import KEPT
 
 
 def ends(data: bytes) -> tuple[str, str]:
     model = opener_for("tflite").open_model(data, 1)
     return model.input_spec.dtype, model.output_spec.dtype
-
-
-def run(data: bytes, images: NDArray[Any]) -> NDArray[Any]:
-    model = opener_for("tflite").open_model(data, 1)
-    return np.concatenate([model.run(image[np.newaxis]) for image in images])
-
-
-def stored(data: bytes, inputs: NDArray[np.float32]) -> NDArray[Any]:
-    """Return inputs in the type of a file's input."""
-    spec = opener_for("tflite").open_model(data, 1).input_spec
-    if spec.quantization is None:
-        return inputs
-    limits, values = np.iinfo(spec.dtype), np.rint(inputs / spec.quantization.scales[0]) + spec.quantization.zero_points[0]
-    found: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(spec.dtype)
-    return found
-
-
-def dequantized(data: bytes, outputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Return outputs of a file as real numbers."""
-    found = opener_for("tflite").open_model(data, 1).output_spec.quantization
-    real = outputs.astype(np.float32)
-    return (real - found.zero_points[0]) * np.float32(found.scales[0]) if found else real
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +48,7 @@ def test_float32_ends_give_the_numbers_of_int8(by_io: dict[IoName, bytes], rando
     assert ends(real) == ("float32", "float32")
     assert (kinds(real)[0], kinds(real)[-1]) == ("QUANTIZE", "DEQUANTIZE")
     inputs = random_inputs(50)
-    assert np.array_equal(run(real, inputs), dequantized(int8, run(int8, stored(int8, inputs))))
+    assert np.array_equal(run(real, inputs), real_outputs(int8, inputs))
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
@@ -113,7 +90,7 @@ def test_float32_probabilities_are_computed_in_float(ended: tuple[bytes, Ranges,
         return
     assert ending in (["DEQUANTIZE", "SOFTMAX"], ["DEQUANTIZE", "SOFTMAX", "RESHAPE"], ["DEQUANTIZE", "LOGISTIC"])
     inputs = random_inputs(20)
-    ours, coarse = run(data, inputs), dequantized(int8, run(int8, stored(int8, inputs)))
+    ours, coarse = run(data, inputs), real_outputs(int8, inputs)
     assert np.abs(ours - coarse).max() <= 1 / 256 + 1e-3
     assert (ours * 256 % 1 > 0.01).any()  # Between the steps of 8 bits.
 
@@ -129,7 +106,7 @@ def test_the_ends_stay_whichever_layers_are_float(
         data = quantize_tflite(float32, precision, ranges, keep, io)
         assert specs(data) == expected
     # With every operator in float, only the ends round.
-    ours = dequantized(data, run(data, stored(data, random_inputs(20))))
+    ours = real_outputs(data, random_inputs(20))
     assert np.abs(ours - outputs).max() < 0.02 * max(1, np.abs(ours).max())
 
 

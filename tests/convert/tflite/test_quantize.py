@@ -19,24 +19,12 @@ from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.formats import IoName
 from edgecnn.edge.runtimes import opener_for
-from tests.convert.conftest import RandomInputs
-from tests.convert.tflite.conftest import kinds
+from tests.convert.conftest import RandomInputs, noise_ratio
+from tests.convert.tflite.conftest import kinds, real_outputs
 
 
 def snr_db(float32: bytes, quantized: bytes, inputs: NDArray[np.float32]) -> float:
-    runtime, reference = (opener_for("tflite").open_model(data, 1) for data in (quantized, float32))
-    entry, output = runtime.input_spec, runtime.output_spec
-    assert entry.quantization is not None
-    assert output.quantization is not None
-    signal = noise = 0.0
-    for image in inputs[:, np.newaxis]:
-        limits = np.iinfo(entry.dtype)
-        stored = np.rint(image / entry.quantization.scales[0]) + entry.quantization.zero_points[0]
-        raw = runtime.run(np.clip(stored, limits.min, limits.max).astype(entry.dtype)).astype(np.float32)
-        real = (raw - output.quantization.zero_points[0]) * output.quantization.scales[0]
-        expected = reference.run(image)
-        signal, noise = signal + float((expected**2).sum()), noise + float(((real - expected) ** 2).sum())
-    return 10 * float(np.log10(signal / noise))
+    return noise_ratio(real_outputs(quantized, inputs), real_outputs(float32, inputs))
 
 
 def test_a_model_that_gives_nan_can_not_be_calibrated(float32: bytes, random_inputs: RandomInputs) -> None:

@@ -1,18 +1,16 @@
 """Tensors of a .tflite file have short names, each one's own."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import activations, open_tflite, quantize_tflite, with_short_names
 from edgecnn.convert.training.model.networks import build_network
 from edgecnn.edge.compatibility.tflite_graph import from_object, to_object
+from tests.convert.tflite.conftest import run
 
 SHAPE = (28, 28, 1)
 
@@ -32,13 +30,6 @@ def with_names(data: bytes, chosen: list[bytes]) -> bytes:
     for tensor, name in zip(model.subgraphs[0].tensors, chosen, strict=True):
         tensor.name = name
     return from_object(model)
-
-
-def output(data: bytes, image: NDArray[np.float32]) -> Any:
-    interpreter = open_tflite(data)
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 def test_a_name_is_that_of_one_layer_and_of_one_tensor(small: bytes) -> None:
@@ -64,7 +55,7 @@ def test_only_names_change(small: bytes) -> None:
     image = np.random.default_rng(0).random((1, *SHAPE), np.float32)
     long = with_names(small, [b"%d;%s" % (index, b"x" * 300) for index in range(len(names(small)))])
     short = with_short_names(long)
-    np.testing.assert_array_equal(output(short, image), output(long, image))
+    np.testing.assert_array_equal(run(short, image), run(long, image))
     assert len(long) - len(short) >= 300 * len(names(small))
 
 
