@@ -81,6 +81,7 @@ class ExportConfig:
     qat: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))  # Named twice, its files are made once.
         if self.batch not in BATCHES:
             raise ConfigError(f"{field('batch')}={self.batch} is unknown: use {' or '.join(BATCHES)}")
         for model_format in self.formats:

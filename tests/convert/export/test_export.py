@@ -51,6 +51,10 @@ def test_float32_comes_with_whatever_is_asked_for() -> None:
     assert ExportConfig(("tflite",), ("dynamic",)).files() == [("tflite", "float32"), ("tflite", "dynamic")]
 
 
+def test_a_format_or_precision_that_is_named_twice_is_exported_once() -> None:
+    assert ExportConfig(("tflite", "onnx", "tflite"), ("int8", "int8")).files() == ExportConfig(("tflite", "onnx")).files()
+
+
 def test_a_model_without_a_manifest_is_refused(exported: Path, idx_folder: Path, tmp_path: Path) -> None:
     shutil.copy(exported / "model.keras", tmp_path)
     with pytest.raises(ConfigError, match=r"model\.keras: no manifest\.json beside.*pixels"):
