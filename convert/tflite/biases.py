@@ -14,8 +14,9 @@ _INPUTS = 32
 _GROUPS = 8
 
 
-def corrected_biases(float32: bytes, int8: bytes, inputs: NDArray[Any]) -> bytes:
-    """Return an int8 file in which each output channel of a layer has the mean that it has in the float file.
+def corrected_biases(float32: bytes, int8: bytes, inputs: NDArray[Any]) -> bytes | None:
+    """Return an int8 file in which each output channel of a layer has the mean that it has in the float file; None if no layer
+    has a bias of 32 bits, as in an int16x8 file.
 
     The bias takes the mean error over the inputs (Nagel and others, 2019, arXiv 1906.04721, section 4.2), after what the
     earlier layers do to it: they are corrected in order, a large network's in eight groups.
@@ -35,6 +36,8 @@ def corrected_biases(float32: bytes, int8: bytes, inputs: NDArray[Any]) -> bytes
         and int(operator.inputs[_BIAS]) >= 0
         and _is_bias(graph.tensors[int(operator.inputs[_BIAS])])
     }
+    if not layers:
+        return None
     few = inputs[:: max(1, len(inputs) // _INPUTS)][:_INPUTS]
     for group in _groups(list(layers)):
         errors = _errors(float32, from_object(model), few, group)

@@ -92,6 +92,12 @@ def test_corrected_biases_give_the_mean_outputs_of_the_float_file(float32: bytes
     ranges = {name: (low, high) if name == last else (0.8 * low, 0.6 * high) for name, (low, high) in whole.items()}
     plain = quantize_tflite(float32, "int8", ranges)
     corrected = corrected_biases(float32, plain, images)
+    assert corrected
     before, after = (mean_error(float32, data, images) for data in (plain, corrected))
     assert after < before / 2
     assert len(corrected) < len(plain) + 400
+
+
+def test_where_no_bias_has_32_bits_none_is_said_to_be_corrected(float32: bytes, images: NDArray[np.float32]) -> None:
+    int16x8 = quantize_tflite(float32, "int16x8", calibrate_tflite(float32, images))
+    assert corrected_biases(float32, int16x8, images) is None
