@@ -12,12 +12,11 @@ from edgecnn.convert.diagnose import LayerError, diagnose
 from edgecnn.convert.export.calibration import Calibrator
 from edgecnn.convert.export.converters import Converter, Ranges
 from edgecnn.convert.export.keep_accuracy import MOST_TRIES, Judge, JudgedImages, mend
-from edgecnn.edge.data.splits import Labels
 from edgecnn.edge.errors import GateFailed
 from edgecnn.edge.errors import field as named
 from edgecnn.edge.export_records import Mended, TriedWay
 from edgecnn.edge.formats import FORMATS
-from edgecnn.edge.model.preprocess import Floats, correct
+from edgecnn.edge.model.preprocess import Floats
 from edgecnn.edge.text import counted
 
 # Number of calibration images that rank the layers: each try examines every activation for each of them.
@@ -54,8 +53,6 @@ class AccurateFile:
         calibrator: Calibration images and their ranges.
         judge: It decides which is accurate enough.
         images: Which test images choose, and which judge the choice.
-        reference: The float model's probabilities on the test images.
-        labels: Their labels.
         run: Function from a file to its probabilities on the test images.
         quantized: Function that returns whether a file computes integers at all.
         say: Gets a line for each step.
@@ -70,8 +67,6 @@ class AccurateFile:
     calibrator: Calibrator
     judge: Judge
     images: JudgedImages
-    reference: Floats
-    labels: Labels
     run: Callable[[bytes], Floats]
     quantized: Callable[[bytes], bool]
     say: Say
@@ -132,10 +127,7 @@ class AccurateFile:
         )
 
     def _judged(self, data: bytes, on: NDArray[np.bool_]) -> tuple[str | None, float]:
-        """Return why a file is not accurate enough on these images, and the percentage points that it loses there."""
-        ours, reference, labels = self.run(data)[on], self.reference[on], self.labels[on]
-        points = 100 * float(correct(reference, labels).mean() - correct(ours, labels).mean())
-        return self.judge.objection(ours, reference, labels), points
+        return self.images.judged(self.judge, self.run(data), on)
 
     def _other_numbers(self, plain: bytes, ranges: Ranges) -> Chosen | None:
         """Return the best file that passes with other ranges or biases, of those that cost nothing; None if none does."""

@@ -206,27 +206,22 @@ class Runner(Protocol):
     @property
     def unit(self) -> Literal["time", "instructions"]:
         """What it measures."""
-        ...
 
     @property
     def seconds(self) -> float:
         """Longest time of a search for one format."""
-        ...
 
     @property
     def most_files(self) -> int:
         """Largest number of files that a comparison takes, 2 to 33."""
-        ...
 
     @property
     def machine(self) -> str:
         """The machine in words."""
-        ...
 
     @property
     def runtime(self) -> str | None:
         """Name of the runtime to tune for; None for the default one of each format."""
-        ...
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> Mapping[str, Interval]:
         """Return each file's cost divided by that of the file `base`.
@@ -239,7 +234,6 @@ class Runner(Protocol):
         Raises:
             EdgeCnnError: If the machine can't be reached, or a file does not run there.
         """
-        ...
 
     def settings(self, folder: Path, max_drop_points: float) -> Sequence[Setting]:
         """Measure the one exported file of a folder with more threads, and with the runtimes that run it only if named.
@@ -254,7 +248,6 @@ class Runner(Protocol):
         Raises:
             EdgeCnnError: As in `compare`.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -53,21 +53,18 @@ class Converter(Protocol):
 
     def convert(self, precision: str) -> bytes:
         """Return a file of a precision without calibration."""
-        ...
 
     def calibrate(self, inputs: NDArray[Any], method: CalibrationName | None = None) -> Ranges:
         """Return the range of each activation for model inputs (n, ...) without a batch axis, in the model's dtype.
 
         `method` is one of the format's; None for the one that the conversion names.
         """
-        ...
 
     def quantize(self, precision: str, ranges: Ranges, keep: Sequence[str] = ()) -> bytes:
         """Return a file of a calibrated precision with the ranges of `calibrate`.
 
         Operators stay float that `keep` names by their output tensors.
         """
-        ...
 
     def with_16_bits(self, ranges: Ranges, operators: Sequence[str]) -> bytes | None:
         """Return an int8 file with 16-bit activations in these operators; None if the format has none."""
@@ -79,11 +76,9 @@ class Converter(Protocol):
 
     def operators(self) -> tuple[str, ...]:
         """Return the operators that `quantize` may leave in float, in the order in which they run."""
-        ...
 
     def scales(self, data: bytes) -> dict[str, float]:
         """Return the scale of each integer activation of a quantized file."""
-        ...
 
     def onnx_conversion(self) -> OnnxConversion | None:
         """Return what made the ONNX graph that the files are made of; None if they are made of none."""

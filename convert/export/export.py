@@ -140,7 +140,7 @@ def _write(job: ExportJob) -> Manifest:
     if job.tuning and images:
         for model_format in job.config.formats:
             plain = [one for one in made if one[0].format == model_format]
-            tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored, probabilities), plain)
+            tuned = tuned_file(job, exporter, job.tuning, images, (reference, stored), plain)
             own = with_settings(job, exporter, job.tuning, (reference, stored), [*plain, *filter(None, [tuned])])
             made = [one for one in made if one[0].format != model_format] + own
         made = with_formats(job, exporter, job.tuning, (reference, stored), made)

@@ -215,9 +215,8 @@ class FileExporter:
         assert self._images  # noqa: S101  # There are some wherever there is a judge.
         of, known = self._images.every, (judge, sha256(data), runtime)
         if known not in self._accurate:
-            ours = self.probabilities(artifact.path, artifact.format, data, runtime)[of]
-            objection = judge.objection(ours, self._reference[of], self._job.dataset.test.labels[of])
-            self._accurate[known] = objection is None
+            ours = self.probabilities(artifact.path, artifact.format, data, runtime)
+            self._accurate[known] = self._images.judged(judge, ours, of)[0] is None
         return self._accurate[known]
 
     def probabilities(self, name: str, model_format: str, data: bytes, runtime: str | None = None) -> Floats:
@@ -253,8 +252,6 @@ class FileExporter:
             self.calibrator,
             judge,
             images,
-            self._reference,
-            self._job.dataset.test.labels,
             run=partial(self.probabilities, name, model_format),
             quantized=partial(self.has_integers, model_format),
             say=self._job.on_step,

@@ -70,14 +70,18 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class JudgedImages:
-    """Masks over the test images, bool (n,), without copies of others and of training images.
+    """The test images that judge files, as masks, bool (n,), without copies of others and of training images.
 
     Attributes:
+        reference: The float model's probabilities on all test images (n, classes).
+        labels: Labels of all.
         every: All of them; they judge a file that nothing chose.
         choosing: Images that choose which layers stay float.
         held_out: Images that judge the choice; None if there are too few to hold any out.
     """
 
+    reference: Floats
+    labels: Labels
     every: NDArray[np.bool_]
     choosing: NDArray[np.bool_]
     held_out: NDArray[np.bool_] | None
@@ -86,6 +90,16 @@ class JudgedImages:
     def number_held_out(self) -> int:
         """Number of images that judge the choice."""
         return 0 if self.held_out is None else int(self.held_out.sum())
+
+    def judged(self, judge: Judge, ours: Floats, on: NDArray[np.bool_]) -> tuple[str | None, float]:
+        """Judge a file's probabilities on all test images (n, classes) by those in a mask.
+
+        Returns:
+            Why it is not accurate enough there, or None; and the percentage points that it loses there.
+        """
+        ours, reference, labels = ours[on], self.reference[on], self.labels[on]
+        points = 100 * float(correct(reference, labels).mean() - correct(ours, labels).mean())
+        return judge.objection(ours, reference, labels), points
 
 
 def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence[int] = ()) -> JudgedImages:
@@ -115,7 +129,8 @@ def judged_images(judge: Judge, test: Split, reference: Floats, learnt: Sequence
     lossy = own.copy()
     lossy[spoilt] = np.roll(own[spoilt], 1, axis=1)
     enough = len(spoilt) == _SPARE and judge.objection(lossy, own, labels) is None
-    return JudgedImages(every, every & ~held, held) if enough else JudgedImages(every, every, None)
+    halves = (every & ~held, held) if enough else (every, None)
+    return JudgedImages(reference, test.labels, every, *halves)
 
 
 MOST_TRIES = 20

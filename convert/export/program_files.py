@@ -127,14 +127,15 @@ def write_program_files(folder: Path, manifest: Manifest, job: ExportJob) -> tup
         another file now.
 
     Raises:
-        ConfigError: If a class name is no line of text.
+        ConfigError: If a class name is no line of text, or another file of labels is there that no export wrote.
         ConversionError: If the model can't be made into what a program takes.
     """
-    labels = folder / LABELS_NAME
-    text = labels_text(manifest.class_names)
-    _require_own(job.folder / LABELS_NAME, text.encode(), manifest)
-    labels.write_bytes(text.encode())
-    written = [program_file(labels, manifest.source().sha256)]
+    present, text = job.folder / LABELS_NAME, labels_text(manifest.class_names).encode()
+    listed = {file.path for file in manifest.for_programs}
+    if LABELS_NAME not in listed and present.exists() and present.read_bytes() != text:
+        raise ConfigError(f"{present} is not edgecnn's, and other programs must find the class names there: move it elsewhere")
+    (folder / LABELS_NAME).write_bytes(text)
+    written = [program_file(folder / LABELS_NAME, manifest.source().sha256)]
     for program in job.config.programs():
         job.on_step(f"files for {program.title}")
         written += import_module(program.module).write(folder, manifest, job)
@@ -145,10 +146,3 @@ def write_program_files(folder: Path, manifest: Manifest, job: ExportJob) -> tup
         job.on_step(f"{name} is deleted: it was made from another file than the present one")
     kept = [file for file in others if file.path not in gone]
     return replace(manifest, for_programs=tuple(sorted([*written, *kept], key=lambda file: file.path))), gone
-
-
-def _require_own(path: Path, data: bytes, manifest: Manifest) -> None:
-    """Raise if another file is there that no export wrote."""
-    listed = path.name in {file.path for file in manifest.for_programs}
-    if not listed and path.exists() and path.read_bytes() != data:
-        raise ConfigError(f"{path} is not edgecnn's, and other programs must find the class names there: move it elsewhere")

@@ -19,7 +19,6 @@ from edgecnn.edge.export_records import GAIN, Beside, Folded, Interval, Mended, 
 from edgecnn.edge.files import sha256, temporary_folder
 from edgecnn.edge.formats import FORMATS
 from edgecnn.edge.manifest import REFERENCE_NAME, TRIED_STEMS, TUNED_STEM, Artifact, Manifest
-from edgecnn.edge.model.preprocess import Floats, correct
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.runtimes.installed import installed_runtime, runtime_for
 from edgecnn.edge.sandbox.unverified import remember_made
@@ -40,7 +39,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
     exporter: FileExporter,
     tuning: Tuning,
     images: JudgedImages,
-    reference: tuple[Reference, bytes, Floats],
+    reference: tuple[Reference, bytes],
     plain: Sequence[Made],
 ) -> Made | None:
     """Return the entry and the bytes of a format's tuned file; None if none is shown to cost less than the plain files.
@@ -50,7 +49,7 @@ def tuned_file(  # Longer than 50 lines: it tells what it does, and each outcome
         exporter: It made the plain files.
         tuning: How to tune.
         images: Which test images choose, and which judge.
-        reference: The float model's probabilities on the test images: their record, their file, and themselves.
+        reference: The record and the file of the float model's probabilities on the test images.
         plain: The format's files so far, float32 and int8 among them.
 
     Raises:
@@ -134,7 +133,7 @@ class _Trial:
     exporter: FileExporter
     tuning: Tuning
     images: JudgedImages
-    reference: tuple[Reference, bytes, Floats]
+    reference: tuple[Reference, bytes]
     base: Artifact
     folds: Folds = field(default_factory=dict)
     _folded_cost: float = 1.0
@@ -227,10 +226,8 @@ class _Trial:
 
     def objection(self, placement: Placement, data: bytes, on: NDArray[np.bool_]) -> str | None:
         """Return why a placement's file is not accurate enough on these images, and remember what it loses."""
-        ours = self.exporter.probabilities(self.name, self.base.format, data, self._runtime)[on]
-        own, labels = self.reference[2][on], self.job.dataset.test.labels[on]
-        objection = self.tuning.judge.objection(ours, own, labels)
-        points = 100 * float(correct(own, labels).mean() - correct(ours, labels).mean())
+        ours = self.exporter.probabilities(self.name, self.base.format, data, self._runtime)
+        objection, points = self.images.judged(self.tuning.judge, ours, on)
         self._judged.setdefault(placement, (points, objection is None))
         return objection
 
@@ -247,8 +244,7 @@ class _Trial:
 
     def compare(self, files: Sequence[Made], base: str, *, thorough: bool) -> dict[str, Interval]:
         """Measure files side by side, from a folder of their own."""
-        record, reference, _ = self.reference
-        with folder_of(self.job.manifest, record, reference, files) as folder:
+        with folder_of(self.job.manifest, *self.reference, files) as folder:
             return dict(self.tuning.runner.compare(folder, base, thorough=thorough))
 
     def _entry(self, name: str, data: bytes) -> Artifact:
@@ -269,8 +265,7 @@ def with_settings(
 ) -> list[Made]:
     """Return a format's files, of which the accurate one of least cost says with which settings it was measured.
 
-    `files` are the plain ones, and the tuned one if it gains; `reference` is the record and the file of the float model's
-    probabilities. Errors are those of `tuned_file`.
+    `files` are the plain ones, and the tuned one if it gains. The other arguments and the errors are those of `tuned_file`.
     """
     runner, manifest = tuning.runner, job.manifest
     best = next((artifact.path for artifact, _ in files if artifact.tuned), None)

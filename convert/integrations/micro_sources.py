@@ -60,18 +60,15 @@ class MicroModel:
 
 def sources(model: MicroModel) -> dict[str, str]:
     """Return the sources by file name."""
+    not_sure = 'model::Accepted(outputs) ? "" : " (not sure)"' if model.threshold else '""'
     return {
         "micro_model.h": _header(model, "MODEL", _model_header(model), "#include <math.h>\n" if model.logits else ""),
         "micro_model.cc": _array_file(model, "micro_model.h", f"{_MODEL_ARRAY} = {_block(model.data)};"),
         "micro_operators.h": _header(model, "OPERATORS", _operators(model), _RESOLVER),
         "micro_golden.h": _header(model, "GOLDEN", _golden_header(model)),
         "micro_golden.cc": _array_file(model, "micro_golden.h", _golden_arrays(model)),
-        "micro_main.cc": _MAIN.replace("NAMESPACE", model.namespace).replace("NOT_SURE", _not_sure(model)),
+        "micro_main.cc": _MAIN.replace("NAMESPACE", model.namespace).replace("NOT_SURE", not_sure),
     }
-
-
-def _not_sure(model: MicroModel) -> str:
-    return 'model::Accepted(outputs) ? "" : " (not sure)"' if model.threshold else '""'
 
 
 def c_text(text: str) -> str:

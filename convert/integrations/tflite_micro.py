@@ -115,19 +115,13 @@ def _require_bytes(model: ModelFile, classifier: Classifier, specs: tuple[Tensor
 def _measure(model: ModelFile, classifier: Classifier, test: Split, on_progress: Callable[[str], None]) -> _Measured:
     """Run every test image with tflite-micro, LiteRT's reference kernels and LiteRT."""
     arena = smallest_arena(model.data, str(model.path), classifier.singles(test.images([0]))[0])
-    micro: list[NDArray[Any]] = []
-    reference: list[NDArray[Any]] = []
-    litert: list[NDArray[Any]] = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     for images in chunks(test, _CHUNK, lambda done, of: on_progress(f"tflite-micro on {done:,} of {of:,} test images")):
         calls = classifier.singles(images)
-        for part, outputs in zip((micro, reference), run_micro(model.data, str(model.path), calls), strict=True):
-            part.append(outputs)
-        litert.append(np.stack([classifier.runtime.run(call) for call in calls]))
-    return _Measured(arena, _rows(micro), _rows(reference), _rows(litert))
-
-
-def _rows(raw: list[NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate([part.reshape(len(part), -1) for part in raw])
+        litert = np.stack([classifier.runtime.run(call) for call in calls])
+        parts.append((*run_micro(model.data, str(model.path), calls), litert))
+    rows = (np.concatenate([outputs.reshape(len(outputs), -1) for outputs in of_one]) for of_one in zip(*parts, strict=True))
+    return _Measured(arena, *rows)
 
 
 def _golden(classifier: Classifier, test: Split) -> tuple[NDArray[np.int64], NDArray[Any]]:

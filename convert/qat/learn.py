@@ -132,7 +132,7 @@ def _steps_of(low: Any, high: Any) -> tuple[Any, Any]:
     return scale, _nearest(-128 - low / scale)
 
 
-def _rounded_to_steps(values: Any, scale: Any, zero: Any, half_away: bool = False) -> Any:
+def _rounded_to_steps(values: Any, scale: Any, zero: Any, half_away: bool) -> Any:
     """Return real values on the steps of int8 with one scale and zero point; what is beyond them moves only these.
 
     Half a step is rounded to even, or if `half_away` away from int8's 0, as LiteRT's kernel of average pooling does.

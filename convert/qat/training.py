@@ -1,6 +1,6 @@
 """Trains the network of an export for int8: with its training images, varied as they were in its own training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, get_args
 
@@ -12,9 +12,9 @@ from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.qat.graph import require_same
 from edgecnn.convert.qat.learn import Lessons, learn
 from edgecnn.convert.training.fit.augmentation import varied
-from edgecnn.convert.training.fit.readers import Batch, BatchReader, open_readers
+from edgecnn.convert.training.fit.readers import BatchReader, open_readers
 from edgecnn.convert.training.recipes import Augment
-from edgecnn.edge.data.splits import Indices, Split
+from edgecnn.edge.data.splits import Indices
 from edgecnn.edge.model.preprocess import Images
 
 _BATCH_SIZE = 64
@@ -49,38 +49,35 @@ def train_for_integers(job: ExportJob, float32: bytes, inputs: NDArray[Any], ran
             job.on_step(f"{name}: mean divergence from {job.manifest.source_name} {loss:.5f}")
 
     with open_readers(job.dataset, job.on_step) as readers:
-        validation = partial(_in_order, readers.val, val, job) if val and readers.val else None
-        lessons = Lessons(epochs, total, partial(_varied, readers.train, train, job, total), validation, on_batch)
+        validation = None
+        if val and readers.val:
+            order = np.arange(len(val.labels))
+            validation = partial(_batches, readers.val, order, lambda index, images: job.model.inputs(images))
+        lessons = Lessons(epochs, total, partial(_varied, readers.train, job), validation, on_batch)
         return learn(float32, ranges, lessons, precision)
 
 
-def _varied(reader: BatchReader, split: Split, job: ExportJob, total: int, epoch: int) -> Iterator[NDArray[Any]]:
-    """Yield the model inputs of an epoch's batches, in an order of its own."""
-    order, variation = np.random.default_rng([_SEED, epoch]).permutation(len(split.labels)), _variation(job)
-
-    def chosen(index: int) -> Indices:
-        found: Indices = order[index * _BATCH_SIZE : (index + 1) * _BATCH_SIZE]
-        return found
-
-    def ready(index: int, images: Images) -> Batch:
-        return (job.model.inputs(varied(variation, images, np.random.default_rng([_SEED, epoch, index]))),)
-
-    for (inputs,) in reader.batches(total, chosen, ready):
-        yield inputs
-
-
-def _in_order(reader: BatchReader, split: Split, job: ExportJob) -> Iterator[NDArray[Any]]:
-    """Yield the model inputs of all images of a split."""
-    count = len(split.labels)
-
-    def chosen(index: int) -> Indices:
-        return np.arange(index * _BATCH_SIZE, min((index + 1) * _BATCH_SIZE, count))
-
-    for (inputs,) in reader.batches(-(-count // _BATCH_SIZE), chosen, lambda index, images: (job.model.inputs(images),)):
-        yield inputs
-
-
-def _variation(job: ExportJob) -> Augment:
-    """Return how the images of the model's own training were varied; not at all for a model from elsewhere."""
+def _varied(reader: BatchReader, job: ExportJob, epoch: int) -> Iterator[NDArray[Any]]:
+    """Return the model inputs of an epoch's batches, in an order of its own, varied as in the model's own training."""
     said = job.manifest.provenance.train_config.get("augment")
-    return next((name for name in get_args(Augment) if name == said), "none")
+    # A model from elsewhere does not say; its images are not varied.
+    variation: Augment = next((name for name in get_args(Augment) if name == said), "none")
+    order = np.random.default_rng([_SEED, epoch]).permutation(len(job.dataset.train.labels))
+
+    def inputs(index: int, images: Images) -> NDArray[Any]:
+        return job.model.inputs(varied(variation, images, np.random.default_rng([_SEED, epoch, index])))
+
+    return _batches(reader, order, inputs)
+
+
+def _batches(
+    reader: BatchReader, order: NDArray[np.int64], inputs_of: Callable[[int, Images], NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    """Yield the model inputs of images in an order; `inputs_of` makes them of the number of a batch and its images."""
+
+    def chosen(index: int) -> Indices:
+        return order[index * _BATCH_SIZE : (index + 1) * _BATCH_SIZE]
+
+    count = -(-len(order) // _BATCH_SIZE)
+    for (inputs,) in reader.batches(count, chosen, lambda index, images: (inputs_of(index, images),)):
+        yield inputs

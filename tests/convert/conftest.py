@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, converter_for
+from edgecnn.convert.export.runtime_releases import RuntimeRelease
 from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.onnx.converter import calibrate_onnx, prepare_onnx, quantize_onnx
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
@@ -106,10 +107,10 @@ def unchanged(folder: Path) -> Iterator[None]:
     assert content() == before
 
 
-def converter_of(model_format: str, model: Any, any_batch: bool = False) -> Converter:
+def converter_of(model_format: str, model: Any, any_batch: bool = False, target: RuntimeRelease | None = None) -> Converter:
     source = ModelFile(Path("model.keras"), "keras", b"", None, None, None)
     runtime = KerasRuntime(model)
-    return converter_for(model_format, Conversion(source, runtime, "logits", "minmax", None, any_batch, "float32"))
+    return converter_for(model_format, Conversion(source, runtime, "logits", "minmax", target, any_batch, "float32"))
 
 
 def quantized(float32: bytes, model_format: str, inputs: NDArray[np.float32], keep: Sequence[str] = ()) -> bytes:

@@ -15,11 +15,13 @@ import edgecnn as ec
 from edgecnn.convert.export.evidence import Evidence, evidence_of
 from edgecnn.convert.tflite.source import first_layer_input
 from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.interface import SCHEMES
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.workflows.source_interface import _fitting
 from tests.conftest import Lines
+from tests.convert.export.conftest import entry
 from tests.drawings import bar_weights, drawings, write_idx, write_letters
 from tests.onnx_text import onnx_bytes
 
@@ -138,9 +140,9 @@ def test_who_only_asks_a_file_need_not_say_what_it_shows(idx_folder: Path, tmp_p
 def test_preprocessing_inside_need_not_be_said(idx_folder: Path, tmp_path: Path) -> None:
     network(keras.layers.Rescaling(1 / 255)).save(tmp_path / "theirs.keras")
     told = Lines()
-    folder = ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out", progress=told)
-    assert folder.manifest is not None
-    assert (folder.manifest.preprocessing.scale, folder.manifest.output) == (1.0, "probabilities")
+    ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out", progress=told)
+    manifest = Manifest.load(tmp_path / "out")
+    assert (manifest.preprocessing.scale, manifest.output) == (1.0, "probabilities")
     assert any("0 to 255 into 0 to 1 by itself" in line for line in told.lines)
 
 
@@ -271,9 +273,8 @@ def test_a_model_that_ends_in_logits_is_seen_where_its_preprocessing_is(idx_fold
     model = network(keras.layers.Rescaling(1 / 255))
     model.layers[-1].activation = keras.activations.linear
     model.save(tmp_path / "theirs.keras")
-    folder = ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out")
-    assert folder.manifest is not None
-    assert folder.manifest.output == "logits"
+    ec.export(tmp_path / "theirs.keras", idx_folder, formats=["tflite"], out=tmp_path / "out")
+    assert Manifest.load(tmp_path / "out").output == "logits"
 
 
 def test_a_tflite_file_s_metadata_says_how_pixels_go_in(artifacts: Path, idx_folder: Path, tmp_path: Path) -> None:
@@ -281,11 +282,10 @@ def test_a_tflite_file_s_metadata_says_how_pixels_go_in(artifacts: Path, idx_fol
     ec.export(artifacts / "model.keras", idx_folder, formats=["tflite"], precisions=["float32"])
     path.write_bytes((artifacts / "float32.tflite").read_bytes())
     told = Lines()
-    folder = ec.export(path, idx_folder, precisions=["int8"], out=tmp_path / "out", progress=told)
-    assert folder.manifest is not None
-    taken = folder.manifest.preprocessing
+    ec.export(path, idx_folder, precisions=["int8"], out=tmp_path / "out", progress=told)
+    manifest = Manifest.load(tmp_path / "out")
+    taken = manifest.preprocessing
     assert (taken.scale, taken.mean, taken.std) == (1.0, (0.0,), (255.0,))
     assert any("its metadata says so" in line for line in told.lines)
-    parity = folder.manifest.artifacts[-1].parity
-    assert parity is not None
+    parity = entry(manifest, "int8.tflite").parity
     assert parity.same_class == parity.images

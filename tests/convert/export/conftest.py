@@ -88,15 +88,9 @@ def few_floats(operators: frozenset[str]) -> float:
     return 5.0 + abs(len(operators) - 5)
 
 
-def tuned(
-    artifacts: Path,
-    images: Path,
-    machine: Invented,
-    objection: Objection = content,
-    io: IoName | None = None,
-) -> tuple[Manifest, list[str]]:
+def tuned(artifacts: Path, images: Path, machine: Invented, io: IoName | None = None) -> tuple[Manifest, list[str]]:
     said: list[str] = []
-    tuning = Tuning(machine, Judge(objection, 0.5, lambda *files: 1.0), 0)
+    tuning = Tuning(machine, Judge(content, 0.5, lambda *files: 1.0), 0)
     config = ExportConfig(("tflite",), ("int8",), io=io)
     manifest = export(artifacts / "model.keras", load_dataset(images), config, tuning=tuning, on_step=said.append)
     return manifest, said

@@ -60,8 +60,8 @@ def images(count: int, copies: int = 0) -> ArraySplit:
     return ArraySplit(pixels, np.arange(count + copies) % CLASSES)
 
 
-def divided(test: ArraySplit, points: float = 0.5) -> JudgedImages:
-    return judged_images(_judge(points), test, answers(test.labels))
+def divided(test: ArraySplit) -> JudgedImages:
+    return judged_images(_judge(0.5), test, answers(test.labels))
 
 
 def answers(labels: NDArray[np.int64]) -> Floats:
@@ -69,16 +69,14 @@ def answers(labels: NDArray[np.int64]) -> Floats:
 
 
 def test_half_of_many_images_judge_what_the_other_half_chose_in_any_order() -> None:
-    found = divided(images(4000))
+    test = images(4000)
+    found = divided(test)
     assert found.held_out is not None
     assert not (found.choosing & found.held_out).any()
     assert np.array_equal(found.choosing | found.held_out, found.every)
     assert 1850 < found.held_out.sum() < 2150
-    test = images(4000)
     order = np.random.default_rng(1).permutation(4000)
     shuffled = divided(ArraySplit(test.array[order], test.labels[order]))
-    found = divided(test)
-    assert found.held_out is not None
     assert shuffled.held_out is not None
     assert np.array_equal(found.held_out[order], shuffled.held_out)
 

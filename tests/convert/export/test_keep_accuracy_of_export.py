@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
@@ -18,7 +17,7 @@ from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.show.report import to_text
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
-from edgecnn.convert.export.keep_accuracy import Judge
+from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.pixel_digests import held_out, pixel_digests
 from edgecnn.edge.data.splits import Labels
@@ -150,17 +149,17 @@ def test_images_that_could_not_show_so_small_a_loss_are_told_before_anything_is_
 def test_a_file_with_nothing_quantized_is_no_int8_and_the_earlier_export_stays(
     artifacts: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared: list[Floats] = []
+    original = JudgedImages.judged
 
     def exact(candidate: Floats, reference: Floats, labels: Labels) -> bool:
         return bool(np.abs(candidate - reference).max() < 1e-5)
 
-    def right(probabilities: Floats, labels: Labels) -> NDArray[np.bool_]:
-        """Whatever a quantized file answers is wrong: of each pair, the reference comes first."""
-        compared.append(probabilities)
-        return np.full(len(labels), len(compared) % 2 == 1 or exact(probabilities, compared[-2], labels))
+    def judged(*given: Any) -> tuple[str | None, float]:
+        """Whatever a quantized file answers is wrong."""
+        objection, _ = original(*given)
+        return objection, 100.0 if objection else 0.0
 
-    monkeypatch.setattr("edgecnn.convert.export.accurate.correct", right)
+    monkeypatch.setattr(JudgedImages, "judged", judged)
     for model_format, others in {"tflite": "float16 or dynamic or int16x8", "onnx": "dynamic"}.items():
         config = ExportConfig((model_format,), ("int8",))
         points = r"loses 100\.00 .*and 100\.00.*not.*0\.5:.*"  # The one that is float throughout does not count as the best.

@@ -13,10 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecnn.convert.export import runtime_releases as targets
 from edgecnn.convert.export.config import ExportConfig
-from edgecnn.convert.export.converters import Conversion, converter_for
 from edgecnn.convert.export.export import export
 from edgecnn.convert.export.runtime_releases import RuntimeRelease, parse_target, parse_targets, require_runs
-from edgecnn.convert.keras.runtime import KerasRuntime
 from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.tflite import converter as to_tflite
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
@@ -28,8 +26,7 @@ from edgecnn.edge.compatibility.tflite import highest as highest_version
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.errors import ConfigError, ConversionError
 from edgecnn.edge.manifest import Manifest
-from edgecnn.edge.model_file import ModelFile
-from tests.convert.conftest import unchanged
+from tests.convert.conftest import converter_of, unchanged
 from tests.convert.export.conftest import entry
 
 BOTH = ("tflite", "onnx")
@@ -213,10 +210,7 @@ def test_an_onnx_file_is_refused_by_its_opset_its_ir_version_and_its_domains(den
     ("runtime", "opset", "ir_version"), [("1.6", 13, 7), ("1.10", 15, 8), ("1.16", 17, 8), ("1.32", 17, 8)]
 )
 def test_onnx_files_take_the_opset_of_their_target(runtime: str, opset: int, ir_version: int, dense: Any) -> None:
-    target = RuntimeRelease("onnxruntime", runtime)
-    source = ModelFile(Path("model.keras"), "keras", b"", None, None, None)
-    conversion = Conversion(source, KerasRuntime(dense), "logits", "minmax", target, False, "float32")
-    converter = converter_for("onnx", conversion)
+    converter = converter_of("onnx", dense, target=RuntimeRelease("onnxruntime", runtime))
     ranges = converter.calibrate(np.random.default_rng(0).random((8, 16, 16, 1), np.float32))
     for data in (converter.convert("float32"), converter.quantize("int8", ranges)):
         model = onnx.load_from_string(data)

@@ -201,7 +201,6 @@ EVERY = [Placement(kept) for size in range(len(NAMES) + 1) for kept in itertools
 def test_costs_of_placements_that_were_not_measured_are_predicted_and_the_cheapest_is_the_best_of_all() -> None:
     model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
     assert model.predict(EVERY) == pytest.approx([cost(one) - 1 for one in EVERY], abs=0.01)
-    model = AdditiveCosts(NAMES, {one: cost(one) for one in placements(60)})
     assert model.cheapest() == min(EVERY, key=cost) == {"a", "c", "d"}
 
 

@@ -16,7 +16,7 @@ from edgecnn.convert.export import file_exporter
 from edgecnn.convert.export.config import ExportConfig, Tuning
 from edgecnn.convert.export.export import _outdated
 from edgecnn.convert.export.file_exporter import FileExporter
-from edgecnn.convert.export.keep_accuracy import Judge, JudgedImages
+from edgecnn.convert.export.keep_accuracy import Judge
 from edgecnn.convert.export.tune import tuned_file
 from edgecnn.convert.tflite.fold import _Kernel
 from edgecnn.convert.tflite.quantize import tflite_scales
@@ -112,14 +112,15 @@ def refusing_int8(arguments: tuple[Any, ...]) -> tuple[Floats, Objection]:
 
 
 def test_no_fold_takes_back_the_layers_that_keep_the_accuracy(export_so_far: tuple[Any, ...]) -> None:
-    job, exporter, tuning, _, reference, plain = export_so_far
+    job, exporter, tuning, images, reference, plain = export_so_far
     lossy, objection = refusing_int8(export_so_far)
     mended = Mended(("sequential_1/re_lu_1/Relu",), "float32", 0.5, 2, 1000, 1.1)
     kept = [(replace(artifact, mended=mended) if artifact.precision == "int8" else artifact, data) for artifact, data in plain]
     every, half = np.ones(len(lossy), np.bool_), np.arange(len(lossy)) % 2 == 0
     # The images that choose do not show that the file without floats loses too much.
     machine = Invented(lambda operators: 10.0 - len(operators) / 2, fold_cost=-1)
-    made, said = tuned_again((job, exporter, tuning, JudgedImages(every, half, None), reference, kept), machine, objection)
+    images = replace(images, every=every, choosing=half, held_out=None)
+    made, said = tuned_again((job, exporter, tuning, images, reference, kept), machine, objection)
     assert made is None
     assert "not written" in said[-1]
 
@@ -201,10 +202,10 @@ def test_a_machine_that_fails_leaves_the_earlier_files_as_they_were(artifacts: P
 
 def test_a_plain_file_that_loses_too_much_need_not_be_beaten(export_so_far: tuple[Any, ...]) -> None:
     lossy, objection = refusing_int8(export_so_far)
-    assert not np.array_equal(lossy, export_so_far[4][2])
+    assert not np.array_equal(lossy, export_so_far[3].reference)
     # The choices cost more than int8, and less than float32.
     every = np.ones(len(lossy), np.bool_)
-    images = JudgedImages(every, every, None)
+    images = replace(export_so_far[3], every=every, choosing=every, held_out=None)
     arguments = (*export_so_far[:3], images, *export_so_far[4:])
     made, said = tuned_again(arguments, Invented(lambda operators: 9.0 - len(operators) / 4), objection)
     assert made
