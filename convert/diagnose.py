@@ -143,7 +143,7 @@ def diagnose(float32: bytes, quantized: bytes, model_format: str, inputs: Values
     Raises:
         ArtifactError: If a file can't be run on an image, or no integer in the quantized file stands for a value of the
             float file.
-        ConversionError: If ONNX Runtime can't prepare the float file.
+        ConversionError: If ONNX Runtime can't prepare the float file, or an ncnn file has a layer with weights of unknown size.
         MissingDependency: If the runtime is not installed.
     """
     tallies: dict[str, _Tally] = {}

@@ -81,13 +81,15 @@ class _Part(NamedTuple):
 
     Attributes:
         layer: The layer.
-        weights: Weights of a layer in `_KINDS`, a row for each output channel (of a depthwise one, for each group).
-        rest: All that follows its weights in the file, or all of another layer's.
+        weights: Float weights of a layer in `_KINDS`, a row for each output channel (of a depthwise one, for each group).
+        rest: All that follows them in the file, or all of another layer's.
+        steps: The step between two integers of an integer layer's input, and of its output if that goes on as integers.
     """
 
     layer: NcnnLayer
     weights: NDArray[np.float32] | None
     rest: bytes
+    steps: tuple[float, ...] = ()
 
 
 def _extractor(net: Any, entry: str, image: Any) -> Any:
@@ -98,60 +100,49 @@ def _extractor(net: Any, entry: str, image: Any) -> Any:
     return extractor
 
 
-def _steps(file: NcnnFile) -> dict[str, list[float]]:
-    """Return the step between two integers of each integer layer's input, and of its output if that goes on as integers."""
-    found, place = {}, 0
-    for layer in file.layers:
-        kind = _KINDS.get(layer.kind)
-        if kind is None:
-            place += _other_size(layer)
-            continue
-        count, outputs = layer.option(int(kind.weights)), layer.option(0)
-        integers = file.weights[place : place + 4] == _INT8
-        place += 4 + (-(-count // 4) * 4 if integers else 4 * count) + 4 * outputs * layer.option(int(kind.bias))
-        if integers:
-            place += 4 * _rows(layer)
-            several = 1 + (layer.option(int(kind.term)) > _GIVES_INTEGERS)
-            scales = np.frombuffer(file.weights, np.float32, several, place).tolist()
-            found[layer.name] = [1 / scale for scale in scales]
-            place += 4 * several
-    return found
+def _parts(file: NcnnFile, fix: str) -> Iterator[_Part]:
+    """Yield each layer with its weights; `fix` ends the message of the error.
 
+    Raises:
+        ConversionError: If it is not known where the weights of a layer end.
+    """
+    place, layer = 0, file.layers[0]
 
-def _parts(file: NcnnFile) -> Iterator[_Part]:
-    place = 0
-    for layer in file.layers:
-        kind = _KINDS.get(layer.kind)
-        if kind is None:
-            size = _other_size(layer)
-            yield _Part(layer, None, file.weights[place : place + size])
-            place += size
-            continue
-        count, outputs = layer.option(int(kind.weights)), layer.option(0)
-        if file.weights[place : place + 4] != _FLOAT32:
-            raise _unknown(layer)
-        weights = np.frombuffer(file.weights, np.float32, count, place + 4).reshape(_rows(layer), -1)
-        place += 4 + 4 * count
-        size = 4 * outputs * layer.option(int(kind.bias))
-        yield _Part(layer, weights, file.weights[place : place + size])
+    def unknown() -> ConversionError:
+        return ConversionError(f"ncnn int8: the weights before or of {layer.name} ({layer.kind}) have an unknown size: {fix}")
+
+    def taken(size: int) -> bytes:
+        nonlocal place
         place += size
+        if place > len(file.weights):
+            raise unknown()
+        return file.weights[place - size : place]
+
+    for layer in file.layers:
+        kind = _KINDS.get(layer.kind)
+        if kind is None:
+            yield _Part(layer, None, taken(_OTHERS[layer.kind](layer) if layer.kind in _OTHERS else 0))
+            continue
+        count, biases = layer.option(int(kind.weights)), 4 * layer.option(0) * layer.option(int(kind.bias))
+        rows = layer.option(7) if layer.kind == "ConvolutionDepthWise" else layer.option(0)  # Each has a scale.
+        form = taken(4)
+        if form == _FLOAT32:
+            weights = np.frombuffer(taken(4 * count), np.float32).reshape(rows, -1)
+            yield _Part(layer, weights, taken(biases))
+        elif form == _INT8:
+            rest = taken(count + -count % 4 + biases + 4 * rows)
+            several = 1 + (layer.option(int(kind.term)) > _GIVES_INTEGERS)
+            scales = np.frombuffer(taken(4 * several), np.float32).tolist()
+            yield _Part(layer, None, rest, tuple(1 / scale for scale in scales))
+        else:
+            raise unknown()
     if place != len(file.weights):
-        raise _unknown(file.layers[-1])
+        raise unknown()
 
 
-def _rows(layer: NcnnLayer) -> int:
-    """Return how many scales a layer's weights have."""
-    return layer.option(7) if layer.kind == "ConvolutionDepthWise" else layer.option(0)
-
-
-def _other_size(layer: NcnnLayer) -> int:
-    return _OTHERS[layer.kind](layer) if layer.kind in _OTHERS else 0
-
-
-def _unknown(layer: NcnnLayer) -> ConversionError:
-    return ConversionError(
-        f"ncnn int8: the weights before or of {layer.name} ({layer.kind}) have an unknown size: omit {field('precisions')}=int8"
-    )
+def _steps(file: NcnnFile) -> dict[str, tuple[float, ...]]:
+    parts = _parts(file, "compare files without that layer")
+    return {part.layer.name: part.steps for part in parts if part.steps}
 
 
 def _scale(largest: float) -> float:
@@ -196,7 +187,7 @@ class _NcnnConverter(ChannelsFirstConverter):
             for blob in layer.inputs:
                 readers.setdefault(blob, []).append(layer)
         layers, weights = [], []
-        for part in _parts(self._float32):
+        for part in _parts(self._float32, f"omit {field('precisions')}=int8"):
             layer = part.layer
             if layer.kind not in _KINDS or layer.name not in scales or part.weights is None:
                 layers.append(layer)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgecnn.convert import ncnn as module
 from edgecnn.convert.diagnose import diagnose
 from edgecnn.convert.export.converters import Converter
 from edgecnn.edge.errors import ArtifactError, ConversionError, MissingDependency
@@ -137,6 +138,26 @@ def test_the_tensor_of_a_wrong_scale_comes_first(which: int, converter: Converte
     assert found.layers[0].introduced > 0.1
     mended = converter.quantize("int8", ranges, found.layers[0].keep)
     assert all(layer.snr_db > 20 for layer in diagnose(float32, mended, "ncnn", inputs[:5]).layers)
+
+
+def test_a_file_with_weights_of_unknown_size_is_neither_quantized_nor_compared(
+    random_inputs: RandomInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All integers behind them would be taken for floats."""
+    layers, entry = keras.layers, keras.Input((8, 8, 3))
+    start = layers.Conv2D(4, 3, padding="same")(layers.Conv2D(4, 3, padding="same", activation="relu")(entry))
+    end = layers.Conv2D(4, 3)(layers.Conv2DTranspose(4, 2, strides=2)(start))
+    other = converter_of("ncnn", keras.Model(entry, layers.Dense(4)(layers.GlobalAveragePooling2D()(end))))
+    inputs, float32 = random_inputs(5), other.convert("float32")
+    ranges = other.calibrate(inputs)
+    with pytest.raises(ConversionError, match=r"unknown size: omit precisions=int8"):
+        other.quantize("int8", ranges)
+    with monkeypatch.context() as patch:  # As ncnn's own tool quantizes it.
+        patch.setitem(module._OTHERS, "Deconvolution", lambda layer: 4 + 4 * layer.option(6))
+        int8 = other.quantize("int8", ranges)
+        assert len(other.scales(int8)) == 4
+    with pytest.raises(ConversionError, match=r"unknown size: compare files without"):
+        diagnose(float32, int8, "ncnn", inputs)
 
 
 def test_files_of_two_networks_are_refused(converter: Converter, by_name: Any, random_inputs: RandomInputs) -> None:
