@@ -54,19 +54,19 @@ _GIVES_INTEGERS = 100
 
 
 class _Kind(NamedTuple):
-    """A kind of layer that can be integer: the numbers of its options, and the value that says that it has scales."""
+    """A kind of layer that can be integer: the numbers of its options, and the value of `_SCALES` if it has scales."""
 
-    weights: str
-    bias: str
-    term: str
+    weights: int
+    bias: int
     scaled: int
 
 
 _KINDS = {
-    "Convolution": _Kind(weights="6", bias="5", term="8", scaled=2),
-    "ConvolutionDepthWise": _Kind(weights="6", bias="5", term="8", scaled=1),
-    "InnerProduct": _Kind(weights="2", bias="1", term="8", scaled=2),
+    "Convolution": _Kind(weights=6, bias=5, scaled=2),
+    "ConvolutionDepthWise": _Kind(weights=6, bias=5, scaled=1),
+    "InnerProduct": _Kind(weights=2, bias=1, scaled=2),
 }
+_SCALES = 8  # The option that says which scales a layer of these has.
 # For other layers, the size of their weights in bytes.
 _OTHERS: dict[str, Callable[[NcnnLayer], int]] = {
     "BatchNorm": lambda layer: 16 * layer.option(0),
@@ -123,7 +123,7 @@ def _parts(file: NcnnFile, fix: str) -> Iterator[_Part]:
         if kind is None:
             yield _Part(layer, None, taken(_OTHERS[layer.kind](layer) if layer.kind in _OTHERS else 0))
             continue
-        count, biases = layer.option(int(kind.weights)), 4 * layer.option(0) * layer.option(int(kind.bias))
+        count, biases = layer.option(kind.weights), 4 * layer.option(0) * layer.option(kind.bias)
         rows = layer.option(7) if layer.kind == "ConvolutionDepthWise" else layer.option(0)  # Each has a scale.
         form = taken(4)
         if form == _FLOAT32:
@@ -131,7 +131,7 @@ def _parts(file: NcnnFile, fix: str) -> Iterator[_Part]:
             yield _Part(layer, weights, taken(biases))
         elif form == _INT8:
             rest = taken(count + -count % 4 + biases + 4 * rows)
-            several = 1 + (layer.option(int(kind.term)) > _GIVES_INTEGERS)
+            several = 1 + (layer.option(_SCALES) > _GIVES_INTEGERS)
             scales = np.frombuffer(taken(4 * several), np.float32).tolist()
             yield _Part(layer, None, rest, tuple(1 / scale for scale in scales))
         else:
@@ -196,9 +196,8 @@ class _NcnnConverter(ChannelsFirstConverter):
             following = readers.get(layer.outputs[0], [])
             # Integers go from layer to layer if nobody else reads them.
             to = scales.get(following[0].name) if len(following) == 1 and layer.kind != "InnerProduct" else None
-            kind = _KINDS[layer.kind]
-            term = kind.scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
-            layers.append(layer._replace(options={**layer.options, kind.term: str(term)}))
+            term = _KINDS[layer.kind].scaled + (_GIVES_INTEGERS if to and following[0].kind.startswith("Convolution") else 0)
+            layers.append(layer._replace(options={**layer.options, str(_SCALES): str(term)}))
             own = np.array([_scale(float(np.abs(row).max())) for row in part.weights], np.float32)
             integers = np.clip(np.rint(part.weights * own[:, None]), -_LARGEST, _LARGEST).astype(np.int8).tobytes()
             after = [scales[layer.name]] + ([to] if to and term > _GIVES_INTEGERS else [])
