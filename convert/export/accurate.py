@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 Wider = Literal["float32", "int16"]
 
 
-class Chosen(NamedTuple):
+class PassingFile(NamedTuple):
     """A file that is accurate enough: how it was made, in what which of its layers were changed, and the file."""
 
     way: str
@@ -129,12 +129,12 @@ class AccurateFile:
     def _judged(self, data: bytes, on: NDArray[np.bool_]) -> tuple[str | None, float]:
         return self.images.judged(self.judge, self.run(data), on)
 
-    def _other_numbers(self, plain: bytes, ranges: Ranges) -> Chosen | None:
+    def _other_numbers(self, plain: bytes, ranges: Ranges) -> PassingFile | None:
         """Return the best file that passes with other ranges or biases, of those that cost nothing; None if none does."""
-        passing: list[tuple[float, Chosen]] = []
+        passing: list[tuple[float, PassingFile]] = []
         for way, data in self._same_layers(plain, ranges):
             if self.objection(data, self.images.choosing, way) is None:
-                passing.append((self.tried[-1].drop_points, Chosen(way, "float32", (), data)))
+                passing.append((self.tried[-1].drop_points, PassingFile(way, "float32", (), data)))
         return min(passing, key=lambda one: one[0])[1] if passing else None
 
     def _same_layers(self, plain: bytes, ranges: Ranges) -> Iterator[tuple[str, bytes]]:
@@ -158,7 +158,7 @@ class AccurateFile:
             ranges if best == "plain" else self.converter.calibrate(self.calibrator.inputs, next(m for m in known if m == best))
         )
 
-    def _wider_layers(self, ranges: Ranges) -> Chosen:
+    def _wider_layers(self, ranges: Ranges) -> PassingFile:
         """Return a file that passes with its worst layers in 16 bits or in float."""
         inputs = self.calibrator.inputs
         ranked = inputs[:: max(1, len(inputs) // _RANKED_ON)]
@@ -170,7 +170,7 @@ class AccurateFile:
         others = [other for other in FORMATS[self.model_format].precisions if other not in worse]
         kept: Sequence[str] = ()
 
-        def changed(make: Callable[[Sequence[str]], bytes | None], to: Wider, most: int) -> Chosen:
+        def changed(make: Callable[[Sequence[str]], bytes | None], to: Wider, most: int) -> PassingFile:
             def quantize(keep: Sequence[str]) -> bytes:
                 nonlocal kept
                 kept = keep
@@ -180,10 +180,10 @@ class AccurateFile:
                 return bool(kept) and self.objection(data, self.images.choosing, _changed(kept, to)) is None
 
             data, layers = mend(self.name, quantize, rank, passes, precision=to, most=most, others=others, on_step=self.say)
-            return Chosen(_changed(layers, to), to, layers, data)
+            return PassingFile(_changed(layers, to), to, layers, data)
 
         wide = partial(self.converter.with_16_bits, ranges)
-        slow: Chosen | None = None
+        slow: PassingFile | None = None
         if self.precision == "int8" and wide(()) is not None:
             try:
                 chosen = changed(wide, "int16", _WIDE_TRIES)

@@ -164,8 +164,7 @@ def mend(
         on_step: Called with a line of text for each try.
 
     Returns:
-        The file, and the operators that stay float, by the name of their output tensor, in the order in which they were changed
-        back; none if none had to be.
+        The file, and the operators that had to change, by the name of their output tensor, in the order of the changes.
 
     Raises:
         GateFailed: If no file passes.

@@ -176,7 +176,8 @@ def test_a_fixed_batch_becomes_any_if_the_answers_stay_the_same(
     lines = Lines()
     ec.export(onnx_file, idx_folder, precisions=["float32"], interface=LOGITS, out=tmp_path / "out", progress=lines)
     assert [line for line in lines.lines if line.startswith(f"{onnx_file}: it takes several images")]
-    assert [artifact.input.shape[0] for artifact in Manifest.load(tmp_path / "out").artifacts] == [None, 1]
+    manifest = Manifest.load(tmp_path / "out")
+    assert [one.input.shape[0] for one in (manifest.source(), *manifest.exported)] == [None, 1]
     images = np.random.default_rng(1).uniform(0, 1, (5, 1, 12, 12)).astype(np.float32)
     theirs, ours = (
         opener_for("onnx").open_model(path.read_bytes(), 1) for path in (onnx_file, tmp_path / "out" / "model.onnx")
