@@ -11,8 +11,15 @@ from edgecnn.convert.export.converters import Conversion, Converter, of_batches
 from edgecnn.convert.export.program_files import Description
 from edgecnn.convert.onnx.keras_graph.emit import emitted
 from edgecnn.convert.onnx.keras_graph.graph import Unsupported
-from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
-from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, of_one_image, with_channels_first
+from edgecnn.convert.onnx.source import (
+    OPSET,
+    KerasSource,
+    OnnxMade,
+    ask_for_no_more,
+    cleaned,
+    of_one_image,
+    with_channels_first,
+)
 from edgecnn.convert.onnx.with_tf2onnx import traced
 from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.manifest import ONNXSLIM, OWN_ONNX_CONVERTER, TF2ONNX, OnnxConversion, OnnxConverterName

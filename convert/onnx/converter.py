@@ -1,8 +1,7 @@
 """Turns one float model into the bytes of each .onnx file; ONNX Runtime's quantizer makes dynamic and int8."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,24 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.export.converters import Conversion, Converter, Learnt, Ranges, finite, of_batches
 from edgecnn.convert.onnx.convert import converted
-from edgecnn.convert.onnx.keras_source import OPSET, KerasSource, OnnxMade
-from edgecnn.convert.onnx.source import ask_for_no_more, cleaned, from_tflite, of_one_image
+from edgecnn.convert.onnx.source import (
+    OPSET,
+    KerasSource,
+    OnnxMade,
+    ask_for_no_more,
+    cleaned,
+    from_tflite,
+    of_one_image,
+    onnx_tools,
+    session_with,
+)
 from edgecnn.convert.qat.graph import FloatGraph
 from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
 from edgecnn.edge.compatibility.onnx import limits
-from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
-from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.errors import ConversionError, field
 from edgecnn.edge.formats import CalibrationName
 from edgecnn.edge.manifest import ONNXSLIM, TF2ONNX, OnnxConversion
 from edgecnn.edge.model.layout import has_batch
-from edgecnn.edge.native_output import quiet
-from edgecnn.edge.packages import install_command
-from edgecnn.edge.runtimes import onnxruntime as ort
 
 
 class _OnnxConverter(Converter):
@@ -177,10 +181,7 @@ def activations(prepared: bytes, inputs: NDArray[Any], names: Sequence[str]) -> 
     import onnx
 
     with _quantizer("run"):
-        model = onnx.load_from_string(prepared)
-        known = {value.name for value in model.graph.output}
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-        session = ort.import_library()[1].InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = session_with(onnx.load_from_string(prepared), names)
         entry = session.get_inputs()[0].name
         found = [session.run(list(names), {entry: image[np.newaxis]}) for image in inputs]
     return {name: np.concatenate([np.atleast_1d(one[place]) for one in found]) for place, name in enumerate(names)}
@@ -285,18 +286,8 @@ def _ending(graph: Any) -> list[str]:
     return names if node and node.op_type in ("Softmax", "Sigmoid") else []
 
 
-@contextmanager
-def _quantizer(step: str, precision: str = "int8") -> Iterator[Path]:
-    """Yield a folder to work in; the quantizer's output goes to stderr, and its errors become one line."""
-    ort.import_library()
-    try:
-        with libraries_folder() as name, quiet(), redirect_stdout(sys.stderr):
-            yield name
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # onnxruntime's errors share no other public base class.
-        reason = why(error, 200)
-        raise ConversionError(f"ONNX {precision}: ONNX Runtime can't {step} the model ({reason}): omit {precision}") from error
+def _quantizer(step: str, precision: str = "int8") -> AbstractContextManager[Path]:
+    return onnx_tools(f"ONNX {precision}: ONNX Runtime can't {step} the model", f"omit {precision}")
 
 
 def _reader(calibrator: Any, batch: NDArray[Any]) -> Any:

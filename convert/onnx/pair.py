@@ -1,13 +1,12 @@
 """Compares a float and a quantized .onnx file tensor by tensor."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from edgecnn.convert.diagnose import Operator, Pair, Representable, Values
 from edgecnn.convert.onnx.converter import float_name, prepare_onnx
-from edgecnn.edge.runtimes import onnxruntime as ort
+from edgecnn.convert.onnx.source import session_with
 from edgecnn.edge.runtimes.onnxruntime import require_whole
 
 _PASSING = {
@@ -58,8 +57,8 @@ class _OnnxPair:
                 self.quantized[name] = Representable(low, high, float(scale))
                 others[name] = dequantized[node.output[0]]
         self._names = list(others)
-        self._float = _session(model, self._names)
-        self._quantized = _session(other, list(others.values()))
+        self._float = session_with(model, self._names), self._names
+        self._quantized = session_with(other, others.values()), list(others.values())
 
     def run(self, image: Values) -> Iterator[tuple[str, Values, Values]]:
         references, values = (
@@ -74,12 +73,3 @@ class _OnnxPair:
 
 def open_pair(float32: bytes, quantized: bytes) -> Pair:
     return _OnnxPair(float32, quantized)
-
-
-def _session(model: Any, outputs: Sequence[str]) -> tuple[Any, Sequence[str]]:
-    """Open a model so that it outputs these tensors."""
-    import onnx
-
-    has = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(outputs) if name not in has)
-    return ort.inference_session(model.SerializeToString(), ort.session_options(1)), outputs

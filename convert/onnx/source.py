@@ -1,10 +1,12 @@
-"""An .onnx or .tflite file from elsewhere as the float .onnx file that an export is made of."""
+"""What a float .onnx file is made of: a Keras model, or an .onnx or .tflite file from elsewhere; and what makes it."""
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +14,43 @@ from numpy.typing import NDArray
 from edgecnn.edge.compatibility.onnx import external_names
 from edgecnn.edge.errors import ArtifactError, ConversionError, MissingDependency, parsing, why
 from edgecnn.edge.files import libraries_folder
+from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.native_output import quiet
 from edgecnn.edge.packages import install_command
 from edgecnn.edge.runtimes import onnxruntime as ort
 from edgecnn.edge.sandbox.unverified import run_in_child
+
+OPSET = 17
+"""Opset of files without a target: ONNX Runtime 1.12 and later run it, and it has layer normalisation as one operator."""
+
+
+@dataclass(frozen=True)
+class KerasSource:
+    """A Keras image classifier that becomes float32 ONNX with a free batch. Its input is `image`.
+
+    Attributes:
+        model: The Keras model.
+        shape: Shape of one image, without the batch.
+        dtype: numpy's name of the model's input type, for example float32 or uint8.
+        output: Name for the output: `probabilities` or `logits`.
+        opset: Opset of ai.onnx, at least 13, the first with per-channel scales in QuantizeLinear.
+        channels_first: Whether the input becomes (n, channels, height, width), from (n, height, width, channels).
+    """
+
+    model: Any
+    shape: tuple[int, ...]
+    dtype: str
+    output: str
+    opset: int = OPSET
+    channels_first: bool = False
+
+
+class OnnxMade(NamedTuple):
+    """An .onnx file, and how it was made."""
+
+    data: bytes
+    conversion: OnnxConversion
+
 
 # The first opset with per-channel scales in QuantizeLinear.
 _LEAST_OPSET = 13
@@ -81,9 +116,7 @@ def _of_any_batch(model: Any, data: bytes) -> bytes | None:
     import onnx
 
     graph = model.graph
-    constants = {value.name: value for value in graph.initializer}
-    (entry,) = (value for value in graph.input if value.name not in constants)
-    (output,) = graph.output
+    (entry,), (output,) = _entries(graph), graph.output
     sizes, columns = (value.type.tensor_type.shape.dim for value in (entry, output))
     count = sizes[0].dim_value
     if len(sizes) != _AXES or count < 2 or columns[0].dim_value != count:
@@ -95,6 +128,7 @@ def _of_any_batch(model: Any, data: bytes) -> bytes | None:
     for first in (sizes[0], columns[0]):
         first.dim_param = "batch"
     del graph.value_info[:]
+    constants = {value.name: value for value in graph.initializer}
     constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
     for name in {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[1] in constants}:
         to = onnx.numpy_helper.to_array(constants[name]).copy()
@@ -137,20 +171,38 @@ def from_tflite(data: bytes, opset: int, output: str, origin: str) -> bytes:
     return run_in_child(partial(_made, partial(_from_tflite, data, opset, output), f"convert {origin}"), origin, len(data))
 
 
-def _made(step: Callable[[Any], Any], what: str) -> bytes:
-    """Return the bytes of the model that a step makes with onnx."""
+@contextmanager
+def onnx_tools(failure: str, fix: str) -> Iterator[Path]:
+    """Yield a folder in which to use onnx, its tools and its quantizer, whose output goes to stderr.
+
+    Their errors become one line: `failure`, why, and `fix`.
+
+    Raises:
+        ConversionError: If a tool fails.
+        MissingDependency: If a package of the train extra is missing.
+    """
     ort.import_library()  # onnxslim imports onnxruntime itself, which would send telemetry.
     try:
-        with libraries_folder(), quiet():
-            import onnx
-
-            return bytes(step(onnx).SerializeToString(deterministic=True))
+        with libraries_folder() as folder, quiet(), redirect_stdout(sys.stderr):
+            yield folder
     except ModuleNotFoundError as error:
         raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # Three libraries, each with its own errors.
-        raise ConversionError(
-            f"ONNX float32: onnx and its tools can't {what} ({why(error, 200)}): write it with other operators"
-        ) from error
+    except Exception as error:  # Several libraries, each with its own errors.
+        raise ConversionError(f"{failure} ({why(error, 200)}): {fix}") from error
+
+
+def _made(step: Callable[[Any], Any], what: str) -> bytes:
+    """Return the bytes of the model that a step makes with onnx."""
+    with onnx_tools(f"ONNX float32: onnx and its tools can't {what}", "write it with other operators"):
+        import onnx
+
+        return bytes(step(onnx).SerializeToString(deterministic=True))
+
+
+def _entries(graph: Any) -> list[Any]:
+    """Return the inputs of a graph. An old file lists its constants as inputs too."""
+    constants = {value.name for value in graph.initializer}
+    return [value for value in graph.input if value.name not in constants]
 
 
 def _cleaned(data: bytes, opset: int, onnx: Any) -> Any:
@@ -158,9 +210,7 @@ def _cleaned(data: bytes, opset: int, onnx: Any) -> Any:
 
     model = onnx.load_from_string(data)
     graph = model.graph
-    # An old file lists its constants as inputs too, and every tool then takes them for variable.
-    constants = {value.name for value in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
+    inputs = _entries(graph)  # Every tool takes all that are listed for variable.
     del graph.input[:]
     graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, 4)
@@ -241,6 +291,15 @@ def named(model: Any, output: str) -> Any:
     return model
 
 
+def session_with(model: Any, names: Iterable[str]) -> Any:
+    """Open a model, an onnx.ModelProto, so that it can give these tensors too."""
+    import onnx
+
+    given = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in given)
+    return ort.inference_session(model.SerializeToString(), ort.session_options(1))
+
+
 # A convolution, dense layer or matrix product: what comes before it prepares the image.
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -250,8 +309,7 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
     import onnx
 
     model = onnx.load_from_string(data)
-    constants = {value.name for value in model.graph.initializer}
-    (given,) = [value for value in model.graph.input if value.name not in constants]
+    (given,) = _entries(model.graph)
     entry, sizes = given.name, given.type.tensor_type.shape.dim
     made = {entry}
     for node in model.graph.node:
@@ -261,8 +319,7 @@ def first_layer_input(data: bytes, images: NDArray[Any]) -> NDArray[Any] | None:
         if node.op_type in _LAYERS:
             if first == entry:
                 return images
-            model.graph.output.append(onnx.ValueInfoProto(name=first))
-            session = ort.inference_session(model.SerializeToString(), ort.session_options(1))
+            session = session_with(model, [first])
             if len(sizes) < images.ndim:  # The input has no batch axis.
                 return np.stack([session.run([first], {entry: image})[0] for image in images])
             calls = (np.repeat(image[np.newaxis], max(1, sizes[0].dim_value), 0) for image in images)

@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from edgecnn.convert.keras.load import functions_inlined, load_tensorflow
-from edgecnn.convert.onnx.keras_source import KerasSource
-from edgecnn.convert.onnx.source import named
-from edgecnn.edge.errors import ConversionError, MissingDependency, field, why
-from edgecnn.edge.files import libraries_folder
-from edgecnn.edge.native_output import quiet
-from edgecnn.edge.packages import install_command
-from edgecnn.edge.runtimes import onnxruntime as ort
+from edgecnn.convert.onnx.source import KerasSource, named, onnx_tools
+from edgecnn.edge.errors import field
 
 
 def traced(source: KerasSource) -> Any:
@@ -24,37 +19,28 @@ def traced(source: KerasSource) -> Any:
         ConversionError: If a step fails.
         MissingDependency: If a package of the train extra is missing.
     """
-    ort.import_library()  # onnxslim imports onnxruntime itself, which would send telemetry.
     tensorflow = load_tensorflow()
     first = ["image:0"] if source.channels_first else None
     signature = [tensorflow.TensorSpec((None, *source.shape), source.dtype, name="image")]
-    try:
-        with libraries_folder(), quiet():
-            import onnxslim
-            import tf2onnx
+    failure = "ONNX float32: tf2onnx or onnxslim can't convert the model"
+    with onnx_tools(failure, f"replace that layer, or use {field('formats')}=tflite"):
+        import onnxslim
+        import tf2onnx
 
-            import onnx
+        import onnx
 
-            # from_keras fails on a Keras 3 Sequential.
-            function = tensorflow.function(lambda image: source.model(image, training=False), input_signature=signature)
-            with functions_inlined():  # tf2onnx can't convert them.
-                concrete = function.get_concrete_function()
-            handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
-            graph, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=source.opset, custom_op_handlers=handlers, inputs_as_nchw=first
-            )
-            _give_constants(graph.graph, concrete)
-            # tf2onnx keeps an operator that it can't convert.
-            onnx.checker.check_model(graph)
-            return named(onnxslim.slim(graph), source.output)
-    except ModuleNotFoundError as error:
-        raise MissingDependency(f"{error.name} is not installed. On the workstation: {install_command('train')}") from error
-    except Exception as error:  # Three libraries, each with its own errors.
-        reason = why(error, 200)
-        raise ConversionError(
-            f"ONNX float32: tf2onnx or onnxslim can't convert the model ({reason}): replace that layer, or use "
-            f"{field('formats')}=tflite"
-        ) from error
+        # from_keras fails on a Keras 3 Sequential.
+        function = tensorflow.function(lambda image: source.model(image, training=False), input_signature=signature)
+        with functions_inlined():  # tf2onnx can't convert them.
+            concrete = function.get_concrete_function()
+        handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
+        graph, _ = tf2onnx.convert.from_function(
+            function, input_signature=signature, opset=source.opset, custom_op_handlers=handlers, inputs_as_nchw=first
+        )
+        _give_constants(graph.graph, concrete)
+        # tf2onnx keeps an operator that it can't convert.
+        onnx.checker.check_model(graph)
+        return named(onnxslim.slim(graph), source.output)
 
 
 def _give_constants(graph: Any, function: Any) -> None:

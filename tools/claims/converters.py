@@ -18,8 +18,7 @@ import edgecnn as ec
 from edgecnn.benchmarks.results.latency_summary import typical_ns
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.onnx.convert import converted
-from edgecnn.convert.onnx.keras_source import KerasSource
-from edgecnn.convert.onnx.source import of_one_image
+from edgecnn.convert.onnx.source import KerasSource, of_one_image
 from edgecnn.convert.training.model.networks import NETWORKS, build_network
 from edgecnn.edge.manifest import OWN_ONNX_CONVERTER, TF2ONNX
 from edgecnn.edge.runtimes import opener_for

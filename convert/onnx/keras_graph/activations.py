@@ -1,13 +1,12 @@
 """Activation functions, as layers, as arguments of layers and as operations."""
 
-from collections.abc import Callable
 from math import pi, sqrt
 from typing import Any
 
 import numpy as np
 
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.onnx.keras_graph.values import LayerCall, Value, axis_in
+from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Value, axis_in
 
 
 def activated(call: LayerCall, activation: Any, value: Value) -> Value:
@@ -20,20 +19,14 @@ def activated(call: LayerCall, activation: Any, value: Value) -> Value:
     # Another function may have the same name.
     if function is None or getattr(keras.activations, name, None) is not activation:
         raise call.refuse(f"has the activation {name}")
-    call.require_floats(value)
     return function(call, value)
 
 
-def activation_layer(call: LayerCall, value: Value) -> Value:
-    """Convert Activation."""
-    return activated(call, call.layer.activation, value)
-
-
-def _plain(kind: str, **attributes: Any) -> Callable[[LayerCall, Value], Value]:
-    """Return the conversion to one operator."""
+def plain(kind: str, **attributes: Any) -> Handler:
+    """Return the conversion to one operator on each number."""
 
     def convert(call: LayerCall, value: Value) -> Value:
-        tensor, layout = value.either()
+        tensor, layout = call.floats(value)
         return value.like(call.graph.add(kind, [tensor], _named(call, kind), **attributes), layout)
 
     return convert
@@ -46,7 +39,7 @@ def _named(call: LayerCall, kind: str) -> str:
 
 
 def _clipped(call: LayerCall, value: Value, low: float | None, high: float | None) -> Value:
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     name = _named(call, "Clip")
     ends = [
         "" if end is None else call.graph.constant(f"{name}/{key}", np.float32(end))
@@ -57,21 +50,19 @@ def _clipped(call: LayerCall, value: Value, low: float | None, high: float | Non
 
 def relu(call: LayerCall, value: Value) -> Value:
     """Convert ReLU, LeakyReLU and the operations of these names."""
-    call.require_floats(value)
     layer = call.layer
     slope, most = float(layer.negative_slope), getattr(layer, "max_value", None)
     if getattr(layer, "threshold", 0):
         raise call.refuse("has a threshold")
     if slope:
-        value = _plain("LeakyRelu", alpha=slope)(call, value)
+        value = plain("LeakyRelu", alpha=slope)(call, value)
         return value if most is None else _clipped(call, value, None, float(most))
-    return _plain("Relu")(call, value) if most is None else _clipped(call, value, 0.0, float(most))
+    return plain("Relu")(call, value) if most is None else _clipped(call, value, 0.0, float(most))
 
 
 def prelu(call: LayerCall, value: Value) -> Value:
     """Convert PReLU, whose slopes may be shared along axes."""
-    call.require_floats(value)
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     slopes = load_keras().ops.convert_to_numpy(call.layer.alpha)
     slopes = np.moveaxis(slopes, -1, 0) if layout == "first" else slopes
     return value.like(call.graph.add("PRelu", [tensor, call.weights(f"slopes_{layout}", slopes)], call.name), layout)
@@ -79,13 +70,11 @@ def prelu(call: LayerCall, value: Value) -> Value:
 
 def elu(call: LayerCall, value: Value) -> Value:
     """Convert ELU."""
-    call.require_floats(value)
-    return _plain("Elu", alpha=float(call.layer.alpha))(call, value)
+    return plain("Elu", alpha=float(call.layer.alpha))(call, value)
 
 
 def softmax(call: LayerCall, value: Value) -> Value:
     """Convert Softmax as a layer or an operation."""
-    call.require_floats(value)
     if not isinstance(call.layer.axis, int):
         raise call.refuse("goes over several axes")
     return _over(call, value, "Softmax", call.layer.axis)
@@ -93,12 +82,11 @@ def softmax(call: LayerCall, value: Value) -> Value:
 
 def gelu(call: LayerCall, value: Value) -> Value:
     """Convert the operation."""
-    call.require_floats(value)
     return _gelu_tanh(call, value) if call.layer.approximate else _gelu(call, value)
 
 
 def _over(call: LayerCall, value: Value, kind: str, axis: int = -1) -> Value:
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     axis = axis_in(layout, axis, len(value.shape))
     return value.like(call.graph.add(kind, [tensor], _named(call, kind), axis=axis), layout)
 
@@ -115,56 +103,52 @@ def _steps(call: LayerCall, tensor: str, *steps: tuple[str, float | str | None])
 
 def _gelu(call: LayerCall, value: Value) -> Value:
     # In the form that ONNX Runtime fuses.
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     share = _steps(call, tensor, ("Div", sqrt(2)), ("Erf", None), ("Add", 1.0))
     return value.like(_steps(call, tensor, ("Mul", share), ("Mul", 0.5)), layout)
 
 
 def _gelu_tanh(call: LayerCall, value: Value) -> Value:
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     cube = _steps(call, tensor, ("Mul", tensor), ("Mul", tensor), ("Mul", 0.044715))
     share = _steps(call, tensor, ("Add", cube), ("Mul", sqrt(2 / pi)), ("Tanh", None), ("Add", 1.0))
     return value.like(_steps(call, tensor, ("Mul", share), ("Mul", 0.5)), layout)
 
 
-def _silu(call: LayerCall, value: Value) -> Value:
-    return _times(call, value, "Sigmoid")
-
-
 def _hard_silu(call: LayerCall, value: Value) -> Value:
     if call.graph.opset >= 14:
-        return _plain("HardSwish")(call, value)
+        return plain("HardSwish")(call, value)
     return _times(call, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
 
 
 def _times(call: LayerCall, value: Value, kind: str, **attributes: Any) -> Value:
     """Return a value times what an operator makes of it."""
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     gate = call.graph.add(kind, [tensor], f"{_named(call, 'Activation')}/{kind.lower()}", **attributes)
     return value.like(call.graph.add("Mul", [tensor, gate], _named(call, "Mul")), layout)
 
 
 def _mish(call: LayerCall, value: Value) -> Value:
-    tensor, layout = value.either()
+    tensor, layout = call.floats(value)
     return value.like(_steps(call, tensor, ("Softplus", None), ("Tanh", None), ("Mul", tensor)), layout)
 
 
-_FUNCTIONS: dict[str, Callable[[LayerCall, Value], Value]] = {
-    "relu": _plain("Relu"),
+_FUNCTIONS: dict[str, Handler] = {
+    "relu": plain("Relu"),
     "relu6": lambda call, value: _clipped(call, value, 0.0, 6.0),
-    "leaky_relu": _plain("LeakyRelu", alpha=0.2),
-    "elu": _plain("Elu", alpha=1.0),
-    "selu": _plain("Selu"),
-    "celu": _plain("Celu", alpha=1.0),
-    "sigmoid": _plain("Sigmoid"),
-    "tanh": _plain("Tanh"),
-    "softplus": _plain("Softplus"),
-    "softsign": _plain("Softsign"),
-    "exponential": _plain("Exp"),
-    "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "leaky_relu": plain("LeakyRelu", alpha=0.2),
+    "elu": plain("Elu", alpha=1.0),
+    "selu": plain("Selu"),
+    "celu": plain("Celu", alpha=1.0),
+    "sigmoid": plain("Sigmoid"),
+    "tanh": plain("Tanh"),
+    "softplus": plain("Softplus"),
+    "softsign": plain("Softsign"),
+    "exponential": plain("Exp"),
+    "hard_sigmoid": plain("HardSigmoid", alpha=1 / 6, beta=0.5),
     "hard_tanh": lambda call, value: _clipped(call, value, -1.0, 1.0),
     "hard_silu": _hard_silu,
-    "silu": _silu,
+    "silu": lambda call, value: _times(call, value, "Sigmoid"),
     "gelu": _gelu,
     "mish": _mish,
     "softmax": lambda call, value: _over(call, value, "Softmax"),
@@ -173,36 +157,28 @@ _FUNCTIONS: dict[str, Callable[[LayerCall, Value], Value]] = {
 """Functions of `keras.activations` by name, with their default arguments."""
 
 
-def _operation(name: str) -> Callable[[LayerCall, Value], Value]:
-    def convert(call: LayerCall, value: Value) -> Value:
-        call.require_floats(value)
-        return _FUNCTIONS[name](call, value)
-
-    return convert
-
-
-LAYERS = {
-    "Activation": activation_layer,
+LAYERS: dict[str, Handler] = {
+    "Activation": lambda call, value: activated(call, call.layer.activation, value),
     "ReLU": relu,
     "LeakyReLU": relu,
     "PReLU": prelu,
     "ELU": elu,
     "Softmax": softmax,
 }
-OPERATIONS = {
+OPERATIONS: dict[str, Handler] = {
     "ReLU": relu,  # keras.activations.relu of a symbolic tensor.
     "LeakyRelu": relu,
     "Elu": elu,
     "Softmax": softmax,
     "Gelu": gelu,
-    "Relu": _operation("relu"),
-    "Relu6": _operation("relu6"),
-    "Selu": _operation("selu"),
-    "Sigmoid": _operation("sigmoid"),
-    "Tanh": _operation("tanh"),
-    "Softplus": _operation("softplus"),
-    "Softsign": _operation("softsign"),
-    "HardSigmoid": _operation("hard_sigmoid"),
-    "HardSilu": _operation("hard_silu"),
-    "Silu": _operation("silu"),
+    "Relu": _FUNCTIONS["relu"],
+    "Relu6": _FUNCTIONS["relu6"],
+    "Selu": _FUNCTIONS["selu"],
+    "Sigmoid": _FUNCTIONS["sigmoid"],
+    "Tanh": _FUNCTIONS["tanh"],
+    "Softplus": _FUNCTIONS["softplus"],
+    "Softsign": _FUNCTIONS["softsign"],
+    "HardSigmoid": _FUNCTIONS["hard_sigmoid"],
+    "HardSilu": _FUNCTIONS["hard_silu"],
+    "Silu": _FUNCTIONS["silu"],
 }

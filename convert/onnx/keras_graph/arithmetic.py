@@ -1,16 +1,16 @@
 """Sums, products and other functions of several values, of values and numbers, and over axes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from edgecnn.convert.keras.load import load_keras
-from edgecnn.convert.onnx.keras_graph.convolutions import numbers
-from edgecnn.convert.onnx.keras_graph.pooling import global_pooled
-from edgecnn.convert.onnx.keras_graph.values import LayerCall, Layout, Value, axis_in, in_layout
+from edgecnn.convert.onnx.keras_graph.activations import plain
+from edgecnn.convert.onnx.keras_graph.convolutions import global_pooling, numbers
+from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Layout, Value, axis_in, in_layout
 
-_ALL_PIXELS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+_ALL_PIXELS = {"ReduceMean": global_pooling("GlobalAveragePool"), "ReduceMax": global_pooling("GlobalMaxPool")}
 
 
 def _operand(call: LayerCall, given: Any, layout: Layout, rank: int, number: int) -> str:
@@ -25,7 +25,7 @@ def _operand(call: LayerCall, given: Any, layout: Layout, rank: int, number: int
     return call.graph.constant(f"{call.name}/number_{number}", values if values.size > 1 else values.reshape(()))
 
 
-def _joined(kind: str) -> Callable[..., Value]:
+def _joined(kind: str) -> Handler:
     """Return the conversion of a function of two, as an operation or as a layer of a list of values."""
 
     def convert(call: LayerCall, *given: Any) -> Value:
@@ -56,11 +56,6 @@ def average(call: LayerCall, values: Sequence[Value]) -> Value:
     return call.result(call.graph.add("Mul", [tensor, count], f"{call.name}/mean"), layout)
 
 
-def subtract(call: LayerCall, values: Sequence[Value]) -> Value:
-    """Convert Subtract."""
-    return _joined("Sub")(call, values)
-
-
 def layer_scale(call: LayerCall, value: Value) -> Value:
     """Convert the layer of keras.applications' ConvNeXt."""
     return _joined("Mul")(call, value, numbers(call.layer.gamma))
@@ -74,7 +69,7 @@ def custom_scale(call: LayerCall, values: Sequence[Value]) -> Value:
     return _joined("Add")(call, [values[0], scaled])
 
 
-def _reduced(kind: str) -> Callable[[LayerCall, Value], Value]:
+def _reduced(kind: str) -> Handler:
     """Return the conversion of an operation over axes."""
 
     def convert(call: LayerCall, value: Value) -> Value:
@@ -83,7 +78,7 @@ def _reduced(kind: str) -> Callable[[LayerCall, Value], Value]:
         if axes is None or 0 in (places := {int(axis) % rank for axis in axes}):
             raise call.refuse("goes over the batch")
         if rank == 4 and places == {1, 2} and kind in _ALL_PIXELS:
-            return global_pooled(call, value, _ALL_PIXELS[kind], call.layer.keepdims)
+            return _ALL_PIXELS[kind](call, value)
         tensor, layout = value.either() if call.layer.keepdims else (value.last(), "last")
         found = sorted(axis_in(layout, axis, rank) for axis in places)
         name, keep = call.name, int(call.layer.keepdims)
@@ -92,28 +87,17 @@ def _reduced(kind: str) -> Callable[[LayerCall, Value], Value]:
     return convert
 
 
-def _function(kind: str) -> Callable[[LayerCall, Value], Value]:
-    """Return the conversion of an operation on each number."""
-
-    def convert(call: LayerCall, value: Value) -> Value:
-        call.require_floats(value)
-        tensor, layout = value.either()
-        return call.result(call.graph.add(kind, [tensor], call.name), layout)
-
-    return convert
-
-
-LAYERS: dict[str, Callable[..., Value]] = {
+LAYERS: dict[str, Handler] = {
     "Add": _joined("Add"),
     "Average": average,
     "Maximum": _joined("Max"),
     "Minimum": _joined("Min"),
     "Multiply": _joined("Mul"),
-    "Subtract": subtract,
+    "Subtract": _joined("Sub"),
     "LayerScale": layer_scale,
     "CustomScaleLayer": custom_scale,
 }
-OPERATIONS: dict[str, Callable[..., Value]] = {
+OPERATIONS: dict[str, Handler] = {
     "Add": _joined("Add"),
     "Divide": _joined("Div"),
     "Maximum": _joined("Max"),
@@ -124,9 +108,9 @@ OPERATIONS: dict[str, Callable[..., Value]] = {
     "Max": _reduced("ReduceMax"),
     "Mean": _reduced("ReduceMean"),
     "Min": _reduced("ReduceMin"),
-    "Abs": _function("Abs"),
-    "Absolute": _function("Abs"),
-    "Exp": _function("Exp"),
-    "Negative": _function("Neg"),
-    "Sqrt": _function("Sqrt"),
+    "Abs": plain("Abs"),
+    "Absolute": plain("Abs"),
+    "Exp": plain("Exp"),
+    "Negative": plain("Neg"),
+    "Sqrt": plain("Sqrt"),
 }

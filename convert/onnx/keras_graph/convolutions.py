@@ -1,4 +1,4 @@
-"""Convolutions and dense layers."""
+"""Convolutions, pooling and dense layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.onnx.keras_graph.activations import activated
-from edgecnn.convert.onnx.keras_graph.values import LayerCall, Value
+from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Value
 
 
 def numbers(variable: Any) -> NDArray[np.float32]:
@@ -155,10 +155,41 @@ def _vectors(value: Value) -> tuple[str, NDArray[np.int64] | None]:
     return tensor, order
 
 
-LAYERS = {
+def _pooling(kind: str, **attributes: Any) -> Handler:
+    """Return the conversion of pooling by windows."""
+
+    def convert(call: LayerCall, value: Value) -> Value:
+        call.require_floats(value)
+        layer = call.layer
+        found = windows(call, value, layer.pool_size, layer.strides, layer.padding)
+        return call.result(call.graph.add(kind, [value.first()], call.name, **found, **attributes), "first")
+
+    return convert
+
+
+def global_pooling(kind: str) -> Handler:
+    """Return the conversion to one number for each channel, with or without two axes of size one."""
+
+    def convert(call: LayerCall, value: Value) -> Value:
+        call.require_floats(value)
+        require_channels_last(call)
+        batch, _, _, channels = value.shape
+        if call.layer.keepdims:
+            return call.result(call.graph.add(kind, [value.first()], call.name), "first")
+        tensor = call.graph.add(kind, [value.first()], f"{call.name}/pool")
+        return call.result(call.graph.reshape(tensor, (batch, channels, 1, 1), (batch, channels), call.name), "last")
+
+    return convert
+
+
+LAYERS: dict[str, Handler] = {
     "Conv2D": conv2d,
     "DepthwiseConv2D": depthwise_conv2d,
     "SeparableConv2D": separable_conv2d,
     "Conv2DTranspose": conv2d_transpose,
     "Dense": dense,
+    "MaxPooling2D": _pooling("MaxPool"),
+    "AveragePooling2D": _pooling("AveragePool", count_include_pad=0),  # Over the pixels that exist.
+    "GlobalAveragePooling2D": global_pooling("GlobalAveragePool"),
+    "GlobalMaxPooling2D": global_pooling("GlobalMaxPool"),
 }

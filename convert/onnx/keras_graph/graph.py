@@ -47,6 +47,8 @@ class Graph:
         self.opset = opset
         self.nodes: list[Node] = []
         self.constants: dict[str, NDArray[Any]] = {}
+        # Names of the constants of layers by layer and purpose: a layer that is called twice has them once.
+        self.of_layers: dict[tuple[int, str], str] = {}
         # The input's name is taken.
         self._used: Counter[str] = Counter(["image"])
         # What a reshape was made of: another one after it reads that.

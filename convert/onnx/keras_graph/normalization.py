@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.keras.load import load_keras
 from edgecnn.convert.onnx.keras_graph.convolutions import numbers
 from edgecnn.convert.onnx.keras_graph.graph import AFFINE
-from edgecnn.convert.onnx.keras_graph.values import LayerCall, Value, axis_in
+from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Value, axis_in
 
 
 def scaled(call: LayerCall, value: Value, scale: NDArray[Any], offset: NDArray[Any]) -> Value:
@@ -99,7 +99,7 @@ def layer_normalization(call: LayerCall, value: Value) -> Value:
 
 _ONE_OPERATOR = 17
 
-LAYERS = {
+LAYERS: dict[str, Handler] = {
     "BatchNormalization": batch_normalization,
     "LayerNormalization": layer_normalization,
     "Normalization": normalization,

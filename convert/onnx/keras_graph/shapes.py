@@ -1,11 +1,11 @@
 """Layers and operations that move, cut, fill and repeat, and those that do nothing in inference."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgecnn.convert.onnx.keras_graph.convolutions import require_channels_last
-from edgecnn.convert.onnx.keras_graph.values import LayerCall, Layout, Value, axis_in, in_layout
+from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Layout, Value, axis_in, in_layout
 
 
 def nothing(call: LayerCall, value: Value) -> Value:
@@ -99,7 +99,7 @@ TRAINING_ALONE = (
     "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
 )  # fmt: skip
 
-LAYERS: dict[str, Callable[..., Value]] = {
+LAYERS: dict[str, Handler] = {
     **dict.fromkeys(TRAINING_ALONE, nothing),
     "Flatten": flatten,
     "Reshape": reshape,
@@ -109,7 +109,7 @@ LAYERS: dict[str, Callable[..., Value]] = {
     "UpSampling2D": up_sampling,
     "Concatenate": concatenate,
 }
-OPERATIONS: dict[str, Callable[..., Value]] = {
+OPERATIONS: dict[str, Handler] = {
     "Reshape": reshape,
     "Squeeze": reshape,
     "ExpandDims": reshape,

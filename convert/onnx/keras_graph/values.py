@@ -1,6 +1,7 @@
 """What a layer computes: a tensor of the graph, with channels first, last or both ways, whichever its readers want."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgecnn.convert.onnx.keras_graph.graph import Graph, Shape, Unsupported
@@ -26,7 +27,7 @@ class Value:
     shape: Shape
     dtype: str
     forms: dict[Layout, str]
-    flattened: "Value | None" = field(default=None)
+    flattened: "Value | None" = None
     is_image: bool = False
 
     def first(self) -> str:
@@ -92,7 +93,6 @@ class LayerCall:
         layer: The layer or operation.
         shape: Shape of the result in Keras.
         dtype: Type of the result.
-        constants: Names of the constants of layers by layer and purpose: a layer that is called twice has them once.
     """
 
     graph: Graph
@@ -100,14 +100,13 @@ class LayerCall:
     layer: Any
     shape: Shape
     dtype: str
-    constants: dict[tuple[int, str], str]
 
     def weights(self, purpose: str, values: Any) -> str:
         """Return the name of a constant of the layer; `values` are those of the first call."""
-        key = id(self.layer), purpose
-        if key not in self.constants:
-            self.constants[key] = self.graph.constant(f"{self.name}/{purpose}", values)
-        return self.constants[key]
+        key, known = (id(self.layer), purpose), self.graph.of_layers
+        if key not in known:
+            known[key] = self.graph.constant(f"{self.name}/{purpose}", values)
+        return known[key]
 
     def result(self, tensor: str, layout: Layout) -> Value:
         """Return the result that a tensor holds."""
@@ -121,3 +120,12 @@ class LayerCall:
         """Refuse numbers that are not float32."""
         if value.dtype != "float32" or self.dtype != "float32":
             raise self.refuse(f"takes {value.dtype} and gives {self.dtype}")
+
+    def floats(self, value: Value) -> tuple[str, Layout]:
+        """Return the tensor of float32 that is there, and its layout: for operators that don't mind that."""
+        self.require_floats(value)
+        return value.either()
+
+
+Handler = Callable[..., Value]
+"""Converts the call of a layer or an operation, a `LayerCall`, with what it was called with."""

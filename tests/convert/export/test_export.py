@@ -17,7 +17,7 @@ from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.export.export import export
 from edgecnn.convert.onnx.convert import converted
 from edgecnn.convert.onnx.keras_graph import emit
-from edgecnn.convert.onnx.keras_source import OnnxMade
+from edgecnn.convert.onnx.source import OnnxMade
 from edgecnn.edge import model_file
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.data.splits import ArraySplit

@@ -10,7 +10,7 @@ import onnx
 from keras import layers
 
 from edgecnn.convert.onnx.keras_graph.emit import emitted
-from edgecnn.convert.onnx.keras_source import KerasSource
+from edgecnn.convert.onnx.source import KerasSource
 from edgecnn.edge.runtimes import opener_for
 
 SHAPE = (9, 10, 6)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.onnx.convert import converted
 from edgecnn.convert.onnx.keras_graph.emit import emitted
 from edgecnn.convert.onnx.keras_graph.graph import Unsupported
-from edgecnn.convert.onnx.keras_source import KerasSource
+from edgecnn.convert.onnx.source import KerasSource
 from edgecnn.edge.errors import ConversionError
 from edgecnn.edge.manifest import OnnxConversion
 from edgecnn.edge.runtimes import opener_for

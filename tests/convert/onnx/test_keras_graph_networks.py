@@ -15,7 +15,7 @@ from keras.src.applications.resnet import ResNet, stack_residual_blocks_v1, stac
 from numpy.typing import NDArray
 
 from edgecnn.convert.onnx.convert import converted
-from edgecnn.convert.onnx.keras_source import KerasSource
+from edgecnn.convert.onnx.source import KerasSource
 from edgecnn.edge.runtimes import opener_for
 from tools.claims.converters import images_of, settle
 
