@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from edgecnn.convert.keras.layer_config import (
+    HAS_LAMBDA,
     Config,
     Refused,
     in_a_row,
@@ -18,7 +19,6 @@ from edgecnn.convert.keras.layer_config import (
     without_slashes,
 )
 from edgecnn.convert.keras.tensorflow_calls import CALLS, as_layers
-from edgecnn.edge.errors import field
 
 _MODELS = ("Functional", "Model", "Sequential")
 # Arguments that Keras 3 lacks, by the values that ask for nothing.
@@ -65,10 +65,7 @@ def _layers(layer: Config) -> list[Config]:
     layer = _with_names_of_keras_3(layer)
     kind, config = layer["class_name"], layer["config"]
     if kind == "Lambda":
-        raise Refused(
-            "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
-            f"from your own module in its place, and name that module with {field('trust')}=MODULE"
-        )
+        raise Refused(HAS_LAMBDA)
     if kind in CALLS:
         return as_layers(layer)
     if kind in _MODELS:

@@ -1,8 +1,14 @@
 """A layer as a Keras file's JSON has it, and layers of Keras 3 in the place of one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from edgecnn.edge.errors import field
+
+HAS_LAMBDA = (
+    "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
+    f"from your own module in its place, and name that module with {field('trust')}=MODULE"
+)
 Config = dict[str, Any]
 """A layer: `class_name`, `config`, in a functional model `name` and `inbound_nodes`, in a .keras file its `module`."""
 
@@ -60,11 +66,15 @@ def without_own_calls(config: Config, models: tuple[str, ...]) -> Config:
     for reference in _references([layer.get("inbound_nodes") for layer in config["layers"]] + [config["output_layers"]]):
         least[reference[0]] = min(reference[1], least.get(reference[0], reference[1]))
     later = {name for name in kinds if least.get(name, 0) > 0}
+
+    def counted(value: Any, later: set[str]) -> Any:
+        return _changed(value, lambda name, call: [name, call - (name in later)])
+
     layers = [
-        {**layer, "inbound_nodes": _counted(layer["inbound_nodes"], later)} if "inbound_nodes" in layer else layer
+        {**layer, "inbound_nodes": counted(layer["inbound_nodes"], later)} if "inbound_nodes" in layer else layer
         for layer in config["layers"]
     ]
-    ends = _counted(config["output_layers"], {name for name in later if kinds[name] == "Sequential"})
+    ends = counted(config["output_layers"], {name for name in later if kinds[name] == "Sequential"})
     return {**config, "layers": layers, "output_layers": ends}
 
 
@@ -77,25 +87,19 @@ def _references(value: Any) -> Iterator[list[Any]]:
             yield from _references(item)
 
 
-def _counted(value: Any, later: set[str]) -> Any:
-    """Return a value in which calls of the layers in `later` have a number that is lower by one."""
-    if is_reference(value):
-        return [value[0], value[1] - (value[0] in later), *(_counted(item, later) for item in value[2:])]
-    if isinstance(value, list):
-        return [_counted(item, later) for item in value]
-    if isinstance(value, dict):
-        return {key: _counted(item, later) for key, item in value.items()}
-    return value
-
-
 def without_slashes(value: Any) -> Any:
     """Return the references to layers (`[name, call, output, ...]`) in a value without the `/` that Keras 3 has in no name."""
+    return _changed(value, lambda name, call: [slashless(name), call])
+
+
+def _changed(value: Any, change: Callable[[str, int], list[Any]]) -> Any:
+    """Return a value in which `change` has made the name and the call of each reference."""
     if is_reference(value):
-        return [slashless(value[0]), *map(without_slashes, value[1:])]
+        return [*change(*value[:2]), *(_changed(item, change) for item in value[2:])]
     if isinstance(value, list):
-        return [without_slashes(item) for item in value]
+        return [_changed(item, change) for item in value]
     if isinstance(value, dict):
-        return {key: without_slashes(item) for key, item in value.items()}
+        return {key: _changed(item, change) for key, item in value.items()}
     return value
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.convert.keras.keras2 import in_words_of_keras_3
+from edgecnn.convert.keras.layer_config import HAS_LAMBDA
 from edgecnn.convert.keras.load import custom_objects, load_keras, load_tensorflow
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, why
 from edgecnn.edge.files import libraries_folder
@@ -64,10 +65,7 @@ def _why(text: str, path: str, trust: tuple[str, ...], own: tuple[str, ...]) -> 
             f"name the module that defines it with {field('trust')}=MODULE (its code will run here, with your rights)"
         )
     if "Lambda" in text and "safe_mode=False" in text:
-        return (
-            "it has a Lambda layer, whose code inside the file is never run: save the model with a layer "
-            f"from your own module in its place, and name that module with {field('trust')}=MODULE"
-        )
+        return HAS_LAMBDA
     taken = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(name|dtype|trainable)'", text)
     if taken and taken[1] in own:
         return (

@@ -10,7 +10,6 @@ CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 """Keras 2's layers that hold a call of a TensorFlow function; TensorFlow 2.0 to 2.3 wrote the last."""
 
 _CONSTANT = "_CONSTANT_VALUE"
-_OPS = "keras.src.ops.numpy"
 # Names that mean the same, and those of operators, which TensorFlow 2.0 to 2.3 stored.
 _SAME = {
     "math.divide": "math.truediv",
@@ -55,7 +54,8 @@ _REDUCTIONS = {
     "expand_dims": "ExpandDims",
     "squeeze": "Squeeze",
 }
-_Made = tuple[str, Config, str]  # A class, its arguments without the name, and its module.
+_OPERATIONS = ("Flip", *_REDUCTIONS.values())  # The others are layers.
+_Made = tuple[str, Config]  # A class, and its arguments without the name.
 
 
 def as_layers(layer: Config) -> list[Config]:
@@ -72,12 +72,15 @@ def as_layers(layer: Config) -> list[Config]:
     try:
         (node,) = nodes
         inputs, arguments = _called(node, config.get("constants", {}))
-        (kind, given, module), taken = _made(function, inputs, arguments)
+        (kind, given), taken = _made(function, inputs, arguments)
+        if arguments:
+            raise ValueError(f"unknown arguments {', '.join(arguments)}")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Refused(
             f"it calls TensorFlow's {function} at {name} in a way for which Keras 3 has no layer: save the model without that "
             "call, or with a layer of Keras in its place"
         ) from error
+    module = "keras.src.ops.numpy" if kind in _OPERATIONS else "keras.layers"
     new = made(kind, {**given, "name": name}, layer, module)
     return [{**new, "name": name, "inbound_nodes": [[[*reference[:3], {}] for reference in taken]]}]
 
@@ -102,14 +105,17 @@ def _called(node: Any, constants: dict[str, Any]) -> tuple[list[Any], Config]:
 
 
 def _made(function: str, inputs: list[Any], arguments: Config) -> tuple[_Made, list[Any]]:
-    """Return what a call becomes, and the inputs that are layers. What it raises means that it becomes nothing."""
+    """Return what a call becomes, and the inputs that are layers; take the arguments that this says.
+
+    What it raises means that it becomes nothing.
+    """
     layers = [value for value in inputs if is_reference(value)]
     if function in (*_PAIRS, "math.truediv") and not arguments and len(inputs) == 2:
         if len(layers) == 2:
-            return (_PAIRS[function], {}, "keras.layers"), layers
-        return ("Rescaling", _line(function, *inputs), "keras.layers"), layers
+            return (_PAIRS[function], {}), layers
+        return ("Rescaling", _line(function, *inputs)), layers
     if function == "concat":
-        return ("Concatenate", {"axis": _whole(arguments.pop("axis")), **_nothing(arguments)}, "keras.layers"), layers
+        return ("Concatenate", {"axis": _whole(arguments.pop("axis"))}), layers
     (only,) = inputs
     return _of_one(function, arguments), [only]
 
@@ -150,34 +156,33 @@ def _numbers(value: Any) -> float | list[float]:
 def _of_one(function: str, arguments: Config) -> _Made:
     """Return what a call with one input becomes."""
     if function in _ACTIVATIONS:
-        return "Activation", {"activation": _ACTIVATIONS[function], **_nothing(arguments)}, "keras.layers"
+        return "Activation", {"activation": _ACTIVATIONS[function]}
     if function == "nn.softmax":
-        return "Softmax", {"axis": _whole(arguments.pop("axis", -1)), **_nothing(arguments)}, "keras.layers"
+        return "Softmax", {"axis": _whole(arguments.pop("axis", -1))}
     if function == "nn.leaky_relu":
-        return "LeakyReLU", {"negative_slope": float(arguments.pop("alpha", 0.2)), **_nothing(arguments)}, "keras.layers"
+        return "LeakyReLU", {"negative_slope": float(arguments.pop("alpha", 0.2))}
     if function == "cast":
         if arguments.pop("dtype", "float32") != "float32":
             raise ValueError("a type other than the layers' own")
         arguments.pop("Truncate", None)
-        return "Rescaling", {"scale": 1.0, "offset": 0.0, **_nothing(arguments)}, "keras.layers"  # Casts what it gets.
+        return "Rescaling", {"scale": 1.0, "offset": 0.0}  # Casts what it gets.
     if function == "reshape":
         batch, *shape = arguments.pop("shape")
         if batch != -1 or -1 in shape:
             raise ValueError("a shape that mixes images")
-        return "Reshape", {"target_shape": [_whole(size) for size in shape], **_nothing(arguments)}, "keras.layers"
+        return "Reshape", {"target_shape": [_whole(size) for size in shape]}
     if function == "image.resize":
         height, width = arguments.pop("size")
         method = arguments.pop("method", "bilinear")
         if arguments.pop("antialias", False) or arguments.pop("preserve_aspect_ratio", False):
             raise ValueError("resized otherwise")
-        given = {"height": _whole(height), "width": _whole(width), "interpolation": method, **_nothing(arguments)}
-        return "Resizing", given, "keras.layers"
+        return "Resizing", {"height": _whole(height), "width": _whole(width), "interpolation": method}
     if function == "__operators__.getitem":
         *others, last = arguments.pop("slice_spec")
         whole = [{"class_name": "__ellipsis__"}], [{"start": None, "stop": None, "step": None}] * 3
         if others not in whole or last != {"start": None, "stop": None, "step": -1}:
             raise ValueError("a slice other than the colours in reverse")
-        return "Flip", {"axis": -1, **_nothing(arguments)}, _OPS
+        return "Flip", {"axis": -1}
     axis = arguments.pop("axis")
     axes = [_whole(one) for one in axis] if isinstance(axis, list) else _whole(axis)
     if 0 in (axes if isinstance(axes, list) else [axes]):
@@ -185,14 +190,7 @@ def _of_one(function: str, arguments: Config) -> _Made:
     given = {"axis": axes}
     if function.startswith("math.") and "keepdims" in arguments:
         given["keepdims"] = bool(arguments.pop("keepdims"))
-    return _REDUCTIONS[function], {**given, **_nothing(arguments)}, _OPS
-
-
-def _nothing(arguments: Config) -> Config:
-    """Return nothing; raise if there are arguments that nobody took."""
-    if arguments:
-        raise ValueError(f"unknown arguments {', '.join(arguments)}")
-    return {}
+    return _REDUCTIONS[function], given
 
 
 def _whole(value: Any) -> int:

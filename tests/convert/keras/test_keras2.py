@@ -26,13 +26,17 @@ KEPT = Path(__file__).parents[2] / "kept" / "keras2"
 FILES = [f"{name}{suffix}" for name, (_, suffixes) in MODELS.items() if name != "lambda" for suffix in suffixes]
 
 
+def computes(model: Any, name: str) -> None:
+    """Check that a model computes what a file of that name did in Keras 2."""
+    expected = np.load((KEPT / name).with_suffix(".npy"))
+    assert np.ptp(expected, axis=0).min() > 1e-3  # Else any model would do.
+    found = np.asarray(model(images(model.input_shape[1]), training=False))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_keras_2_computes_what_it_did_there(name: str) -> None:
-    model = load_from_bytes(read_model(KEPT / name).data, name)
-    expected = np.load((KEPT / name).with_suffix(".npy"))
-    found = np.asarray(model(images(model.input_shape[1]), training=False))
-    assert np.ptp(expected, axis=0).min() > 1e-3  # Else any model would do.
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    computes(load_from_bytes(read_model(KEPT / name).data, name), name)
 
 
 @pytest.mark.parametrize("divided_by", ["/", "\\"])
@@ -48,9 +52,7 @@ def test_keras_2_13_had_other_places_for_weights_and_windows_other_paths(divided
                     file[f"{group.replace('/', divided_by)}/vars/{name}"] = old[path][()]
         for member in archive.namelist():
             new.writestr(member, weights.getvalue() if member == "model.weights.h5" else archive.read(member))
-    model = load_from_bytes(buffer.getvalue(), OLD)
-    found = np.asarray(model(images(), training=False))
-    np.testing.assert_allclose(found, np.load(KEPT / "torch.npy"), rtol=1e-4, atol=1e-6)
+    computes(load_from_bytes(buffer.getvalue(), OLD), "torch")
 
 
 @pytest.mark.parametrize("name", ["differences.h5", "torch.keras"])
@@ -67,10 +69,7 @@ def test_it_becomes_the_same_file_of_keras_3_each_time_with_a_record_of_its_orig
         }
         assert not {"TFOpLambda", "Lambda"} & set(json.loads(archive.read("config.json")))
     assert saved_with(made) == {"keras": "2.21.0"}
-    model = load_from_bytes(made, name)
-    np.testing.assert_allclose(
-        np.asarray(model(images(), training=False)), np.load((KEPT / name).with_suffix(".npy")), rtol=1e-4
-    )
+    computes(load_from_bytes(made, name), name)
 
 
 @pytest.mark.parametrize("name", ["lambda.h5", "lambda.keras"])
@@ -166,10 +165,7 @@ def _old(file: Any, config: dict[str, Any]) -> None:
 def test_older_words_mean_the_same() -> None:
     data = altered("sequential.h5", _old)
     assert read_written(data, "old.h5").keras == "2.21.0"  # Its weights say so too.
-    model = load_from_bytes(data, "old.h5")
-    np.testing.assert_allclose(
-        np.asarray(model(images(), training=False)), np.load(KEPT / "sequential.npy"), rtol=1e-4, atol=1e-6
-    )
+    computes(load_from_bytes(data, "old.h5"), "sequential")
 
 
 def test_the_operators_of_tensorflow_2_0_to_2_3_are_layers() -> None:
@@ -187,8 +183,7 @@ def test_the_operators_of_tensorflow_2_0_to_2_3_are_layers() -> None:
 
     data = altered("differences.h5", older)
     assert data != (KEPT / "differences.h5").read_bytes()
-    model = load_from_bytes(data, "old.h5")
-    np.testing.assert_allclose(np.asarray(model(images(), training=False)), np.load(KEPT / "differences.npy"), rtol=1e-4)
+    computes(load_from_bytes(data, "old.h5"), "differences")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +232,4 @@ def test_a_trusted_module_defines_layers_of_a_keras_2_file(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     Path("their_layers.py").write_text("import keras\n\nclass Theirs(keras.layers.Conv2D):\n    pass\n")
     Path("own.h5").write_bytes(altered("sequential.h5", lambda file, config: config["layers"][1].update(class_name="Theirs")))
-    model = load_file(read_model(Path("own.h5")), ("their_layers",))
-    np.testing.assert_allclose(
-        np.asarray(model(images(), training=False)), np.load(KEPT / "sequential.npy"), rtol=1e-4, atol=1e-6
-    )
+    computes(load_file(read_model(Path("own.h5")), ("their_layers",)), "sequential")
