@@ -77,6 +77,8 @@ def _reduced(kind: str) -> Handler:
         rank, axes = len(value.shape), call.layer.axis
         if axes is None or 0 in (places := {int(axis) % rank for axis in axes}):
             raise call.refuse("goes over the batch")
+        if getattr(call.layer, "initial", None) is not None:
+            raise call.refuse("begins with a value of its own")
         if rank == 4 and places == {1, 2} and kind in _ALL_PIXELS:
             return _ALL_PIXELS[kind](call, value)
         tensor, layout = value.either() if call.layer.keepdims else (value.last(), "last")

@@ -140,6 +140,7 @@ REFUSED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: layers.Normalization(name="columns", axis=2, mean=[0.0] * 10, variance=[1.0] * 10)(x), "columns has axis="),
     (lambda x: ops.erfinv(x), "erfinv.* is of the kind Erfinv"),
     (lambda x: layers.GlobalAveragePooling2D()(x) * ops.mean(x, axis=(1, 2, 3), keepdims=True), "numbers of axes"),
+    (lambda x: ops.max(x, axis=(1, 2), initial=5.0), "Max max.* begins with a value of its own"),
     (lambda x: layers.CenterCrop(4, 4, name="middle")(x), "middle is of the kind CenterCrop"),
     (lambda x: [x, layers.ReLU()(x)], "one output"),
 ]
@@ -149,6 +150,13 @@ REFUSED: list[tuple[Callable[[Any], Any], str]] = [
 def test_what_it_does_not_know_is_refused_by_name(build: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(Unsupported, match=message):
         emitted(KerasSource(functional(build), SHAPE, "float32", "logits"))
+
+
+@pytest.mark.parametrize("factors", [[[1.0], [2.0], [3.0]], [[[1.0]], [[2.0]], [[3.0]]]], ids=["columns", "rows"])
+def test_factors_of_rows_or_columns_are_not_taken_for_those_of_as_many_channels(factors: Any) -> None:
+    model = functional(lambda entry: layers.Rescaling(factors, name="lines")(entry), (3, 3, 3))
+    with pytest.raises(Unsupported, match="lines has factors of shape .* for 3 channels"):
+        emitted(KerasSource(model, (3, 3, 3), "float32", "logits"))
 
 
 def test_a_model_without_a_graph_is_refused() -> None:
