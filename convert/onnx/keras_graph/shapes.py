@@ -56,6 +56,7 @@ def zero_padding(call: LayerCall, value: Value) -> Value:
 
 def cropping(call: LayerCall, value: Value) -> Value:
     """Convert Cropping2D."""
+    call.require_type(value)
     require_channels_last(call)
     sizes = value.shape[1:3]
     if None in sizes:
@@ -84,6 +85,7 @@ def up_sampling(call: LayerCall, value: Value) -> Value:
 
 def concatenate(call: LayerCall, values: Sequence[Value]) -> Value:
     """Convert Concatenate as a layer or an operation."""
+    call.require_type(*values)
     layouts = [value.either()[1] for value in values]
     layout: Layout = "first" if "first" in layouts else "last"
     tensors = [in_layout(value, layout) for value in values]

@@ -121,6 +121,12 @@ class LayerCall:
         if value.dtype != "float32" or self.dtype != "float32":
             raise self.refuse(f"takes {value.dtype} and gives {self.dtype}")
 
+    def require_type(self, *values: Value) -> None:
+        """Refuse values of another type than the result: of pixels that are cut or joined Keras says float32, and makes bytes."""
+        for value in values:
+            if value.dtype != self.dtype:
+                raise self.refuse(f"takes {value.dtype} and gives {self.dtype}")
+
     def floats(self, value: Value) -> tuple[str, Layout]:
         """Return the tensor of float32 that is there, and its layout: for operators that don't mind that."""
         self.require_floats(value)

@@ -1,5 +1,6 @@
 """tf2onnx makes .onnx files of Keras networks that compute the same, where it is asked for or edgecnn knows no layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -52,6 +53,22 @@ def test_pixels_may_be_the_input() -> None:
     runtime = opener_for("onnx").open_model(made.data, 1)
     assert (runtime.input_spec.dtype, runtime.output_spec.name) == ("uint8", "probabilities")
     assert runtime.run(np.full((2, 4, 4, 1), 51, np.uint8)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda image: keras.layers.Rescaling(1 / 255)(keras.layers.Cropping2D(1)(image)),
+        lambda image: keras.layers.Rescaling(1 / 255)(keras.layers.Concatenate()([image, image])),
+        lambda image: keras.layers.Concatenate()([image, keras.layers.Rescaling(1 / 255)(image)]),
+    ],
+)
+def test_pixels_that_are_cut_or_joined_before_they_are_scaled_stay_what_they_are(build: Callable[[Any], Any]) -> None:
+    entry = keras.Input((4, 4, 1), dtype="uint8")
+    model = keras.Model(entry, keras.layers.GlobalAveragePooling2D()(build(entry)))
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1)).astype(np.uint8)
+    found = opener_for("onnx").open_model(to_onnx(model, (4, 4, 1), "uint8", "logits"), 1).run(images)
+    assert found == pytest.approx(np.asarray(model(images)), rel=1e-5)
 
 
 def test_a_file_asks_for_no_domain_and_no_ir_version_that_it_does_not_use() -> None:

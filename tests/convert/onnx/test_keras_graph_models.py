@@ -155,7 +155,7 @@ def test_what_it_does_not_know_is_refused_by_name(build: Callable[[Any], Any], m
 @pytest.mark.parametrize("factors", [[[1.0], [2.0], [3.0]], [[[1.0]], [[2.0]], [[3.0]]]], ids=["columns", "rows"])
 def test_factors_of_rows_or_columns_are_not_taken_for_those_of_as_many_channels(factors: Any) -> None:
     model = functional(lambda entry: layers.Rescaling(factors, name="lines")(entry), (3, 3, 3))
-    with pytest.raises(Unsupported, match="lines has factors of shape .* for 3 channels"):
+    with pytest.raises(Unsupported, match=r"lines has factors of shape .* for 3 channels"):
         emitted(KerasSource(model, (3, 3, 3), "float32", "logits"))
 
 
