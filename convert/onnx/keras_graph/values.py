@@ -122,7 +122,7 @@ class LayerCall:
             raise self.refuse(f"takes {value.dtype} and gives {self.dtype}")
 
     def require_type(self, *values: Value) -> None:
-        """Refuse values of another type than the result: of pixels that are cut or joined Keras says float32, and makes bytes."""
+        """Refuse values of another type than the result: pixels that are cut or joined are floats to Keras, and stay bytes."""
         for value in values:
             if value.dtype != self.dtype:
                 raise self.refuse(f"takes {value.dtype} and gives {self.dtype}")
