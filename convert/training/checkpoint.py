@@ -76,17 +76,13 @@ def save_epoch(run: TrainingRun, previous: Checkpoint | None, model: Any, epoch:
     name, folder = f"epoch-{epoch.number}.keras", run.folder / _FOLDER
     with replaced_together(folder) as new, libraries_folder():
         model.save(new / name)
-        checkpoint = _checkpoint(run, previous, epoch, (name, sha256(read_bytes(new / name))))
+        history = (*(previous.history if previous else ()), epoch)
+        last, best_epoch = (name, sha256(read_bytes(new / name))), best_of(history)
+        best = previous.best if previous and best_epoch != epoch.number else last
+        taken = run.interface.preprocessing, run.interface.output
+        checkpoint = Checkpoint(run.config, run.dataset.record(), *taken, history, last, best, best_epoch)
         (new / _RECORD).write_bytes(to_json(checkpoint).encode())
     return checkpoint
-
-
-def _checkpoint(run: TrainingRun, previous: Checkpoint | None, epoch: Epoch, last: tuple[str, str]) -> Checkpoint:
-    history = (*(previous.history if previous else ()), epoch)
-    best_epoch = best_of(history)
-    best = previous.best if previous and best_epoch != epoch.number else last
-    taken = run.interface.preprocessing, run.interface.output
-    return Checkpoint(run.config, run.dataset.record(), *taken, history, last, best, best_epoch)
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:

@@ -190,12 +190,15 @@ class BatchReader:
         Raises:
             ArtifactError: If an image can't be read; the message names it.
         """
+
+        def made(number: int, images: Callable[[], Images]) -> Batch:
+            return prepared(number, images())
+
         started: deque[Future[Batch]] = deque()
         try:
             for number in range(count + _AHEAD):
                 if number < count:
-                    images = self._start(chosen(number))
-                    started.append(self._thread.submit(partial(_prepared, prepared, number, images)))
+                    started.append(self._thread.submit(made, number, self._start(chosen(number))))
                 if number >= _AHEAD:
                     yield started.popleft().result()
         except Exception as error:
@@ -240,10 +243,6 @@ def open_readers(dataset: Dataset, on_text: Callable[[str], None]) -> Iterator[R
             if failures and not isinstance(error, EdgeCnnError):
                 raise failures[0] from error
             raise
-
-
-def _prepared(prepared: Callable[[int, Images], Batch], number: int, images: Callable[[], Images]) -> Batch:
-    return prepared(number, images())
 
 
 def _read_later(split: Split, indices: Indices) -> Callable[[], Images]:

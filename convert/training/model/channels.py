@@ -5,7 +5,7 @@ of a channel's places are cut, or none is: Fang and others, DepGraph, 2023, http
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ _SAME = (
     "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "SpatialDropout2D", "GaussianNoise", "MaxPooling2D",
     "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D", "UpSampling2D", "Cropping2D",
 )  # fmt: skip
+_WITH_WEIGHTS = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "SeparableConv2D")
 _TOGETHER = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 
 
@@ -129,10 +130,10 @@ def _written(found: Channels, layer: Any, given: Sequence[Ids], shape: tuple[int
         return np.concatenate(given)
     if kind == "Flatten" and None not in shape[1:]:
         return np.tile(ids, math.prod(size or 1 for size in shape[1:-1]))
-    if kind not in _WEIGHTS or not type(layer).__module__.startswith("keras."):
+    if kind not in _WITH_WEIGHTS or not type(layer).__module__.startswith("keras."):
         return None
     earlier = found.weights.get(layer.name)
-    written, axes = _WEIGHTS[kind](found, layer, ids)
+    written, axes = _weighted(found, layer, ids)
     if earlier is not None and written is not None:  # It is called again.
         for before, now in zip(earlier, axes, strict=True):
             for first, second in zip(before, now, strict=True):
@@ -144,44 +145,20 @@ def _written(found: Channels, layer: Any, given: Sequence[Ids], shape: tuple[int
     return written
 
 
-def _convolution(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    if layer.groups != 1:
+def _weighted(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
+    """Return the channels of what a layer of `_WITH_WEIGHTS` writes, and those of its weights; None if it mixes or adds some."""
+    kind = type(layer).__name__
+    if getattr(layer, "groups", 1) != 1 or getattr(layer, "depth_multiplier", 1) != 1:
         return None, []
-    made = found.writers.setdefault(layer.name, found.new(layer.filters))
-    return made, [(None, None, ids, made), (made,)][: len(layer.weights)]
-
-
-def _dense(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    made = found.writers.setdefault(layer.name, found.new(layer.units))
-    axes: list[Axes] = [(ids, made), (made,)]
-    return made, axes[: len(layer.weights)]
-
-
-def _depthwise(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    if layer.depth_multiplier != 1:
-        return None, []
-    return ids, [(None, None, ids, None), (ids,)][: len(layer.weights)]
-
-
-def _separable(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    if layer.depth_multiplier != 1:
-        return None, []
-    made = found.writers.setdefault(layer.name, found.new(layer.filters))
-    return made, [(None, None, ids, None), (None, None, ids, made), (made,)][: len(layer.weights)]
-
-
-def _normalized(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    axes: list[Axes] = [(ids,)] * len(layer.weights)
-    return ids, axes
-
-
-_WEIGHTS: dict[str, Callable[[Channels, Any, Ids], tuple[Ids | None, list[Axes]]]] = {
-    "BatchNormalization": _normalized,
-    "Conv2D": _convolution,
-    "Dense": _dense,
-    "DepthwiseConv2D": _depthwise,
-    "SeparableConv2D": _separable,
-}
+    if kind == "BatchNormalization":
+        return ids, [(ids,) for _ in layer.weights]
+    each: Axes = (None, None, ids, None)  # A kernel of one channel.
+    if kind == "DepthwiseConv2D":
+        return ids, [each, (ids,)][: len(layer.weights)]
+    made = found.writers.setdefault(layer.name, found.new(layer.units if kind == "Dense" else layer.filters))
+    every: Axes = (None, None, ids, made)
+    kernels: dict[str, list[Axes]] = {"Conv2D": [every], "SeparableConv2D": [each, every], "Dense": [(ids, made)]}
+    return made, [*kernels[kind], (made,)][: len(layer.weights)]
 
 
 def importance(model: Any, channels: Channels, gradients: Iterator[Sequence[NDArray[np.float32]]]) -> NDArray[np.float64]:

@@ -15,15 +15,13 @@ from edgecnn.convert.training.config import Phase, TrainConfig, is_keras_file
 from edgecnn.convert.training.model.backbones import build_backbone
 from edgecnn.convert.training.model.builder import built_model, require_taken, source_sha256
 from edgecnn.convert.training.model.networks import build_network
-from edgecnn.edge.data.splits import Split
+from edgecnn.edge.data.splits import Shape, Split
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, parsing, why
 from edgecnn.edge.files import libraries_folder, read_bytes, sha256
 from edgecnn.edge.manifest import MODEL_NAME, Output
 from edgecnn.edge.model.other_tools import fix_for
 from edgecnn.edge.model_file import read_model
 
-Shape = tuple[int, int, int]
-"""Height, width and channels of the images."""
 HEAD = "transferred_classes"
 """Name of the new last layer of a transferred model."""
 
