@@ -126,11 +126,12 @@ def _written(found: Channels, layer: Any, given: Sequence[Ids], shape: tuple[int
         for other in given[1:]:
             joined = found.join(joined, other)
         return joined
-    if kind == "Concatenate" and layer.axis in (-1, len(shape) - 1):
+    last = getattr(layer, "axis", -1) in (-1, len(shape) - 1)
+    if kind == "Concatenate" and last:
         return np.concatenate(given)
     if kind == "Flatten" and None not in shape[1:]:
         return np.tile(ids, math.prod(size or 1 for size in shape[1:-1]))
-    if kind not in _WITH_WEIGHTS or not type(layer).__module__.startswith("keras."):
+    if kind not in _WITH_WEIGHTS or not last or not type(layer).__module__.startswith("keras."):
         return None
     earlier = found.weights.get(layer.name)
     written, axes = _weighted(found, layer, ids)

@@ -95,7 +95,8 @@ def test_a_layer_of_another_kind_and_the_output_keep_their_channels() -> None:
     image = keras.Input(SHAPE)
     scaled = layers.LayerNormalization()(layers.Conv2D(6, 3, name="kept")(image))
     grouped = layers.Conv2D(8, 3, groups=2, name="grouped")(layers.Conv2D(4, 1, name="into")(scaled))
-    free = layers.Conv2D(5, 3, name="free")(grouped)
+    rows = layers.BatchNormalization(axis=1)(layers.Conv2D(8, 1, name="rows")(grouped))
+    free = layers.Conv2D(5, 3, name="free")(rows)
     made = keras.Model(image, layers.Softmax()(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1, name="last")(free))))
     assert {*channels_of(made).groups} == {"free"}
 
