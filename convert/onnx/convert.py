@@ -3,7 +3,7 @@
 import json
 import subprocess
 from functools import cached_property
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +161,10 @@ def run_pnnx(onnx: bytes, shape: tuple[int, int, int], folder: Path) -> tuple[in
     Raises:
         MissingDependency: If pnnx is not installed.
     """
-    versions("pnnx")
-    found = find_spec("pnnx")
-    assert found is not None  # noqa: S101  # It is installed.
-    assert found.submodule_search_locations is not None  # noqa: S101
+    versions("pnnx")  # Raises if it is missing.
+    program = distribution("pnnx").locate_file("pnnx/pnnx")
     (folder / "model.onnx").write_bytes(onnx)
     sizes = ",".join(map(str, (1, *shape)))
-    command = [str(Path(found.submodule_search_locations[0]) / "pnnx"), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
+    command = [str(program), "model.onnx", f"inputshape=[{sizes}]", "fp16=0"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
     return done.returncode, done.stdout + done.stderr

@@ -179,7 +179,7 @@ class TrainConfig:
         """Check that what names the model to train, or applies to one kind of model, fits together."""
         if self.model and self.transfer:
             raise ConfigError(f"{field('model')} and {field('transfer')} both name a starting model: give one of them")
-        if self.transfer and self.backbone is None and is_exported(format_of(Path(self.transfer))):
+        if self.transfer and self.backbone is None and not is_keras_file(self.transfer):
             fix = fix_for(Path(self.transfer), f"name one, or {', '.join(BACKBONES)}")
             raise ConfigError(f"{field('transfer')}={self.transfer} is not a .keras file: {fix}")
         if self.weights and self.backbone is None:

@@ -12,7 +12,7 @@ from edgecnn.convert.keras.load import kernels_to_train, load_tensorflow
 from edgecnn.convert.manifest import earlier_manifest
 from edgecnn.convert.training.checkpoint import is_out_of_patience, load_checkpoint, needs_validation, writing
 from edgecnn.convert.training.choices import Reasons, choose, chosen_text, reasons_of, validated
-from edgecnn.convert.training.config import TrainConfig, phases_of
+from edgecnn.convert.training.config import TrainConfig, is_keras_file, phases_of
 from edgecnn.convert.training.fit.augmentation import variation_notes
 from edgecnn.convert.training.fit.batches import training_batches, validation_batches
 from edgecnn.convert.training.fit.callbacks import board, epoch_callback
@@ -29,7 +29,7 @@ from edgecnn.edge.data.recorded_images import recorded_model, recorded_source, r
 from edgecnn.edge.data.splits import FileSplit, chunks
 from edgecnn.edge.errors import ArtifactError, ConfigError, EdgeCnnError, field, refusal
 from edgecnn.edge.files import read_bytes, require_writable
-from edgecnn.edge.formats import format_of, is_exported
+from edgecnn.edge.formats import format_of
 from edgecnn.edge.manifest import DatasetRecord, Manifest, Validation
 from edgecnn.edge.model.interface import HOW_TO_SAY, SCHEMES, Interface, as_interface, formula
 from edgecnn.edge.model.layout import image_layout
@@ -231,7 +231,7 @@ def _prepared(
 def _manifest_of(config: TrainConfig) -> Manifest | None:
     """Return the manifest that lists the .keras file to train; None if there is no such file, or no manifest."""
     named = None if config.backbone else config.start
-    return read_model(Path(named)).manifest if named and not is_exported(format_of(Path(named))) else None
+    return read_model(Path(named)).manifest if named and is_keras_file(named) else None
 
 
 def perhaps_learnt(dataset: Dataset, config: TrainConfig) -> Dataset:

@@ -14,8 +14,10 @@ from edgecnn.convert.onnx.keras_graph.values import Handler, LayerCall, Value, a
 def scaled(call: LayerCall, value: Value, scale: NDArray[Any], offset: NDArray[Any]) -> Value:
     """Return a value times `scale` plus `offset`, which are one number or one for each channel, in float64."""
     channels = value.shape[-1]
+    if channels is None:
+        raise call.refuse("takes any number of channels")
     for factors in (scale, offset):  # Those of rows or columns may be as many as the channels.
-        if channels is None or (factors.size > 1 and not factors.size == factors.shape[-1] == channels):
+        if factors.size > 1 and not factors.size == factors.shape[-1] == channels:
             raise call.refuse(f"has factors of shape {factors.shape} for {channels} channels")
     tensor, layout = value.either()
     if value.dtype != call.dtype:

@@ -57,8 +57,10 @@ def built_model(named: str, arguments: tuple[str, ...], shape: tuple[int, int, i
     try:
         with working_directory():
             model = function(shape, classes, **keywords)
-            if isinstance(model, load_keras().Model) and not model.built:
-                _build(model, shape)
+            if isinstance(model, load_keras().Sequential) and not model.built:
+                model.build((None, *shape))
+            elif isinstance(model, load_keras().Model) and not model.built:
+                model(np.zeros((1, *shape), np.float32))  # A subclassed model creates its layers when called.
     except Exception as error:  # The function's code may raise anything.
         reason, given = why(error, named=True), "".join(f", {text}" for text in arguments)
         raise ConfigError(
@@ -87,14 +89,6 @@ def value_of(text: str) -> float | str:
     except json.JSONDecodeError:
         return text
     return value if isinstance(value, (int, float)) and math.isfinite(value) else text
-
-
-def _build(model: Any, shape: tuple[int, int, int]) -> None:
-    if isinstance(model, load_keras().Sequential):
-        model.build((None, *shape))
-    else:
-        # A subclassed model creates its layers when called.
-        model(np.zeros((1, *shape), np.float32))
 
 
 # For each module, how it was imported, and the hash of its sources at its first use: a reload gives it another `__spec__`.

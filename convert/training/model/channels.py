@@ -147,7 +147,7 @@ def _written(found: Channels, layer: Any, given: Sequence[Ids], shape: tuple[int
 
 
 def _weighted(found: Channels, layer: Any, ids: Ids) -> tuple[Ids | None, list[Axes]]:
-    """Return the channels of what a layer of `_WITH_WEIGHTS` writes, and those of its weights; None if it mixes or adds some."""
+    """Return the channels of what a layer of `_WITH_WEIGHTS` writes, and those of its weights; None if not known."""
     kind = type(layer).__name__
     if getattr(layer, "groups", 1) != 1 or getattr(layer, "depth_multiplier", 1) != 1:
         return None, []

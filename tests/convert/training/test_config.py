@@ -24,6 +24,7 @@ THREE = TrainConfig(epochs=3)
     ("settings", "message"),
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"recipe": "fast"}, "recipe must be cosine or notebook, got fast"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1"),

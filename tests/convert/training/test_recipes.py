@@ -15,14 +15,9 @@ from edgecnn.convert.training.recipes import (
     optimizer_text,
     usual_augment,
 )
-from edgecnn.edge.errors import ArtifactError, ConfigError
+from edgecnn.edge.errors import ArtifactError
 from edgecnn.edge.records import from_json, to_json
 from tests.drawings import blank_split
-
-
-def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"recipe.*cosine or notebook, got fast"):
-        TrainConfig(recipe="fast")  # type: ignore[arg-type]  # It is what is refused.
 
 
 def test_cosine_rises_for_a_fifth_of_the_steps_and_ends_at_nothing() -> None:

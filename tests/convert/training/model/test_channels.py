@@ -84,11 +84,11 @@ def test_without_channels_that_are_zero_a_model_computes_the_same(model: Any) ->
         channels = channels_of(model)
         cut = ids[: len(ids) // 2]
         zeroed(model, channels, cut)
-        before = model.predict(images, verbose=0)
+        before = np.asarray(model(images))  # `predict` would compile each of them.
         smaller = without(model, channels, cut)
         assert smaller.count_params() < model.count_params()
-        np.testing.assert_allclose(smaller.predict(images, verbose=0), before, atol=1e-5)
-        np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+        np.testing.assert_allclose(smaller(images), before, atol=1e-5)
+        np.testing.assert_array_equal(model(images), before)
 
 
 def test_a_layer_of_another_kind_and_the_output_keep_their_channels() -> None:
