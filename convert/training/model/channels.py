@@ -177,7 +177,7 @@ def importance(model: Any, channels: Channels, gradients: Iterator[Sequence[NDAr
     total = np.zeros(len(channels._parents))
     written = [
         (places[id(weight)], np.asarray(weight), axes[-1])
-        for layer in model._flatten_layers()
+        for layer in model.layers
         for weight, axes in zip(layer.weights, channels.weights.get(layer.name, ()), strict=False)
         if id(weight) in places and axes[-1] is not None
     ]
@@ -204,9 +204,9 @@ def without(model: Any, channels: Channels, cut: Ids) -> Any:
         return type(layer).from_config(config)
 
     made = keras.models.clone_model(model, clone_function=narrowed)
-    for layer in model._flatten_layers():
+    for layer in model.layers:  # A model or wrapper among them has the weights of those in it, which stay.
         axes = channels.weights.get(layer.name)
-        if layer.weights and not hasattr(layer, "layers"):
+        if layer.weights:
             values = layer.get_weights()
             if axes:
                 values = [

@@ -101,6 +101,25 @@ def test_a_layer_of_another_kind_and_the_output_keep_their_channels() -> None:
     assert {*channels_of(made).groups} == {"free"}
 
 
+def test_models_and_wrappers_inside_keep_their_weights() -> None:
+    image = keras.Input(SHAPE)
+    inner = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(6, 3, name="free")], name="inner")
+    maps = layers.Conv2D(5, 3, name="free")(inner(image))  # Of the name of a layer inside.
+    rows = layers.Bidirectional(layers.LSTM(2))(layers.Reshape((-1, 4))(layers.Conv2D(4, 1)(maps)))
+    made = keras.Model(image, layers.Dense(4, activation="softmax")(rows))
+    channels = channels_of(made)
+    assert [*channels.groups] == ["free"]
+    gradients = [np.ones(weight.shape, np.float32) for weight in made.trainable_weights]
+    worth = importance(made, channels, iter([gradients]))[channels.groups["free"]]
+    kernel, bias = made.get_layer("free").get_weights()
+    np.testing.assert_allclose(worth, (kernel.sum(axis=(0, 1, 2), dtype=np.float64) + bias) ** 2, rtol=1e-4)
+    smaller = without(made, channels, channels.groups["free"][:2])
+    for kept in ("inner", "bidirectional"):
+        pairs = zip(made.get_layer(kept).get_weights(), smaller.get_layer(kept).get_weights(), strict=True)
+        assert all(np.array_equal(*pair) for pair in pairs)
+    assert smaller.get_layer("free").filters == 3
+
+
 def test_what_changes_the_loss_most_is_worth_most() -> None:
     made = chain()
     channels = channels_of(made)
