@@ -1,6 +1,7 @@
 """The settings of a training run, and the phases that follow from them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -164,14 +165,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.augment, bool):
             object.__setattr__(self, "augment", "digit" if self.augment else "none")
-        if self.filters is not None:
-            object.__setattr__(self, "filters", tuple(self.filters))  # A list would differ from the record of the same.
+        for name in ("filters", "arguments"):
+            if isinstance(given := getattr(self, name), Iterable) and not isinstance(given, str):
+                object.__setattr__(self, name, tuple(given))  # A list would differ from the record of the same.
         for name in ("model", "transfer", "weights", "teacher"):
             if isinstance(given := getattr(self, name), Path):  # As the command line gives it; the record is text.
                 object.__setattr__(self, name, str(given))
         check(self)
-        if self.filters is not None and len(self.filters) != 3:
-            got = ",".join(map(str, self.filters))
+        filters: Any = self.filters if isinstance(self.filters, tuple | None) else (self.filters,)
+        if filters is not None and len(filters) != 3:
+            got = ",".join(map(str, filters))
             raise ConfigError(f"{field('filters')} must be three numbers, for example 8,16,32, got {got}")
         self._check_model()
 

@@ -29,6 +29,8 @@ THREE = TrainConfig(epochs=3)
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1"),
         ({"filters": (32, 32)}, "filters must be three numbers, .*, got 32,32"),
+        ({"filters": 8}, "filters must be .*, got 8$"),
+        ({"filters": "8,8,8"}, "filters must be .*, got 8,8,8$"),
         ({"filters": (8, 0, 8)}, "filters must be at least 1, got 8,0,8"),
         ({"filters": (8, 8, 8), "model": "a:b"}, "filters applies to edgecnn's own networks, not to a:b: omit it"),
         ({"network": "separable", "model": "a:b"}, "network applies to edgecnn's own networks, not to a:b: omit it"),
