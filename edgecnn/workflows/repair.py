@@ -107,7 +107,7 @@ def _settings(usage: Usage) -> Iterator[str]:
         if one.name == "test_share" and value == 1:  # None would be left to set the ranges.
             continue
         if value != getattr(usual, one.name) and isinstance(value, (str, int, float, Path)):
-            yield setting(one.name, shlex.quote(str(value)))
+            yield setting(one.name, value if isinstance(value, bool) else shlex.quote(str(value)))
     interface = usage.said_interface()
     if interface:
         yield from _stated(interface)

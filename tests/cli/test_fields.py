@@ -14,8 +14,10 @@ from PIL import Image
 import edgecnn as ec
 from edgecnn.edge.data.recorded_images import images_at_hand
 from edgecnn.edge.errors import ArtifactError, ConfigError, field, setting, spelling
+from edgecnn.edge.inference.usage import Usage
 from edgecnn.edge.manifest import DatasetRecord
 from edgecnn.shell.main import Command, commands
+from edgecnn.workflows.repair import _settings
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "tests/benchmarks/kept_results/schema-5.json"
@@ -148,6 +150,12 @@ def test_a_text_names_settings_in_python_and_options_on_the_command_line() -> No
     assert text() == "prefer=size, test_list=FILE, fit, fine_tune=False"
     assert commands()["predict"].spelled("indices", 47) == "--index 47"
     assert commands()["bench"].spelled("install", True) == "--install"
+
+
+def test_an_export_that_a_note_recommends_is_given_the_images_as_they_were_stated() -> None:
+    usage = Usage("photos", ec.FolderOptions(keep_together=False, labels=Path("a b.txt")))
+    with spelling(commands()["bench"].spelled):
+        assert [*_settings(usage)] == ["--data photos", "--no-keep-together", "--labels 'a b.txt'"]
 
 
 def test_an_error_that_stops_nothing_names_options_too_where_a_command_says_it() -> None:
