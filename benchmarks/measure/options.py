@@ -1,6 +1,5 @@
 """What is measured, and how long. It imports nothing heavy: the help of a command is made from it."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -132,7 +131,7 @@ class BenchOptions:
     plan: Annotated[
         Plan | PlanOptions,
         Group("How long to measure, or the wishes for a plan that is chosen once the files are open.", kind=PlanOptions),
-    ] = dataclasses.field(default_factory=PlanOptions)
+    ] = PlanOptions()
     percents: Annotated[
         tuple[float, ...],
         Option(

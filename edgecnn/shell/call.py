@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
         Args:
             function: Another function, which gets `others` alone.
-            measuring: As in `edgecnn.shell.console.shown`.
+            measuring: As in `edgecnn.shell.console.Shown`.
             quiet: The same.
             others: Further arguments, which override what was typed.
         """
@@ -56,7 +56,7 @@ class Call(NamedTuple):
             given.setdefault("command", self.command)
         if "progress" not in takes:
             return function(**given)
-        with console.shown(measuring, quiet) as progress:
+        with console.Shown(measuring, quiet) as progress:
             return function(**given, progress=progress)
 
     def run(self, command: Callable[..., None]) -> None:

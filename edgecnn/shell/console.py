@@ -6,11 +6,10 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TextIO
+from typing import Annotated, Any, Protocol, Self, TextIO
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.files import require_writable, write_bytes
@@ -184,32 +183,28 @@ def _shown(text: str, stream: TextIO) -> str:
     return coloured(safe) if has_colours(stream) else safe
 
 
-@contextmanager
-def shown(measuring: bool = False, quiet: bool = False) -> Iterator["Shown"]:
-    """Yield a display of progress until the block ends.
+class Shown:
+    """A `Progress` on standard error, for a block. Nothing is drawn between two calls, when only the measured process may work.
 
     Args:
         measuring: Whether times are measured, by work that estimates its own duration: without a terminal, a line for each part
             replaces the bar.
         quiet: Show nothing.
     """
-    progress = Shown(measuring, quiet)
-    try:
-        yield progress
-    finally:
-        progress.hide()
 
-
-class Shown:
-    """A `Progress` on standard error. Nothing is drawn between two calls, when only the measured process may work."""
-
-    def __init__(self, measuring: bool, quiet: bool = False) -> None:
+    def __init__(self, measuring: bool = False, quiet: bool = False) -> None:
         self._measuring = measuring
         self._quiet = quiet
         self._watched = not quiet and bool(sys.stderr and sys.stderr.isatty())
         self._bar: Any = None
         self._drawn = 0.0
         self._part = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hide()
 
     def say(self, text: str) -> None:
         """Print a line, or several."""

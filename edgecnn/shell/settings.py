@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from typing import Any, NamedTuple
 
 from edgecnn.edge.errors import ConfigError, field
@@ -91,9 +91,9 @@ def _settings(owner: Any, path: tuple[str, ...], panel: str, defaults: Mapping[s
         kind = item.kind or kind_of(annotation)[0]
         # What a whole that may be missing can't do without is not required either: whoever makes it says so.
         missing = {} if default is _REQUIRED else dict.fromkeys(declared(kind))
-        inner = {**missing, **_defaults(kind)}
+        inner = missing | _defaults(kind)
         if is_dataclass(default):
-            inner = {**inner, **{part: getattr(default, part) for part in inner if hasattr(default, part)}}
+            inner |= {part: getattr(default, part) for part in inner if hasattr(default, part)}
         for setting in _settings(kind, (*path, name), item.panel or panel, inner):
             first = setting.path[len(path) + 1]
             if (not item.only or first in item.only) and first not in item.omit:
@@ -102,27 +102,17 @@ def _settings(owner: Any, path: tuple[str, ...], panel: str, defaults: Mapping[s
 
 
 def _defaults(owner: Any) -> dict[str, Any]:
-    if is_dataclass(owner):
-        return {
-            item.name: item.default_factory() if item.default_factory is not MISSING else item.default
-            for item in fields(owner)
-            if item.default is not MISSING or item.default_factory is not MISSING
-        }
     return {name: item.default for name, item in inspect.signature(owner).parameters.items() if item.default is not _REQUIRED}
 
 
-def arguments_of(owner: Callable[..., Any], given: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+def arguments_of(owner: Callable[..., Any], given: Given, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the arguments for a function: those typed, by the paths of their settings, and groups made of their fields.
 
-    What is missing keeps its default.
+    What is missing keeps its default. `path` is that of the function's own settings.
 
     Raises:
         ConfigError: If values are out of range, or exclude each other.
     """
-    return _arguments(owner, (), given)
-
-
-def _arguments(owner: Any, path: tuple[str, ...], given: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     defaults = _defaults(owner)
     for name, (annotation, item) in declared(owner).items():
@@ -132,7 +122,7 @@ def _arguments(owner: Any, path: tuple[str, ...], given: Mapping[tuple[str, ...]
                 found[name] = given[here]
             continue
         kind = item.kind or kind_of(annotation)[0]
-        inner = _arguments(kind, here, given)
+        inner = arguments_of(kind, given, here)
         if item.given:
             found[name] = inner
         elif inner:

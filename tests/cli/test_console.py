@@ -10,7 +10,7 @@ import pytest
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.result import Progress
-from edgecnn.shell.console import check_writable, coloured, columns, emit, has_colours, say, shown
+from edgecnn.shell.console import Shown, check_writable, coloured, columns, emit, has_colours, say
 
 ESTIMATE = "estimate: about 4.7 min, 3 launches of 2 rounds"
 
@@ -176,21 +176,21 @@ def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_lines_hold_the_estimate_and_each_launch_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(measuring=True) as progress:
+    with Shown(measuring=True) as progress:
         report(progress)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["launch 1 of 3", ESTIMATE, "launch 2 of 3"]
 
 
 def test_a_training_in_a_sweep_has_a_line_for_each_epoch_and_not_for_each_batch(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(measuring=True) as progress:
+    with Shown(measuring=True) as progress:
         for epoch, loss in ((1, 0.9), (1, 0.8), (2, 0.7), (2, 0.6)):
             progress.step(1, 4, f"epoch {epoch}/2", f"loss {loss:.4f}  accuracy 0.9000")
     assert capsys.readouterr().err.splitlines() == ["epoch 1/2", "epoch 2/2"]
 
 
 def test_where_nothing_is_measured_and_nobody_watches_steps_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown() as progress:
+    with Shown() as progress:
         progress.step(1, 2, "classifying")
         progress.say("wrote sheet.png")
     assert capsys.readouterr().err == "wrote sheet.png\n"
@@ -198,7 +198,7 @@ def test_where_nothing_is_measured_and_nobody_watches_steps_are_not_shown(capsys
 
 def test_on_a_terminal_lines_stay_and_the_bar_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = terminal_of(monkeypatch)
-    with shown(measuring=True) as progress:
+    with Shown(measuring=True) as progress:
         report(progress)
     text = terminal.getvalue()
     assert "estimate: about 4.7 min" in text
@@ -209,7 +209,7 @@ def test_on_a_terminal_lines_stay_and_the_bar_goes(monkeypatch: pytest.MonkeyPat
 
 def test_a_bar_shows_a_name_that_rich_would_take_for_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = terminal_of(monkeypatch)
-    with shown() as progress:
+    with Shown() as progress:
         progress.step(0, 1, "launch 1 of 2 [/red]\x1b[2J", "it")
     assert "[/red]\\u001b[2J: it" in terminal.getvalue()
 
