@@ -7,7 +7,7 @@ _DAMAGED = "opens thousands of damaged files"
 _COMMANDS = "runs whole commands"
 
 SLOW = {
-    "api/test_consumer": "runs mypy",
+    "api/test_consumer": _TENSORFLOW,
     "api/test_fit": _TENSORFLOW,
     "api/test_learnt_images": _TENSORFLOW,
     "api/test_results": _COMMANDS,

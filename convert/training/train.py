@@ -216,12 +216,7 @@ def _prepared(
         progress.say(f"{named}: pixels go in as {formula(known.preprocessing)}, as its manifest says")
     if said is None and config.start:
         raise ConfigError(f"how {config.start} takes pixels is not known: state it with {HOW_TO_SAY}")
-    if isinstance(data, Dataset):
-        dataset = data
-    elif known and config.model:
-        dataset = images_of_model(known, data, images, progress)
-    else:
-        dataset = load_dataset(data, validated(data, images), progress=progress)
+    dataset = images_for(known if config.model else None, data, images, progress)
     if known:
         dataset = with_learnt(dataset, config.model or str(config.transfer), known, progress)
     dataset = perhaps_learnt(dataset, config)
@@ -304,13 +299,21 @@ def _has_learnt_some(dataset: Dataset, before: DatasetRecord, now: DatasetRecord
     return not (alike and drawn.val_share is not None and before.fitted != now.fitted)
 
 
-def images_of_model(
-    known: Manifest, data: str | Path | None, images: FolderOptions, progress: Progress, needed: bool = False
+def images_for(
+    known: Manifest | None,
+    data: Dataset | str | Path | None,
+    images: FolderOptions,
+    progress: Progress,
+    needed: bool = False,
 ) -> Dataset:
-    """Return images for a model that continues with its classes, in its order: its own images, or those of `data`.
+    """Return the images to train on; of a model that continues with its classes, its own, or those of `data` in its order.
 
-    Validation images are drawn as before; if they are `needed`, in any case.
+    Its validation images are drawn as before, and other ones as `validated` says; if they are `needed`, in any case.
     """
+    if isinstance(data, Dataset):
+        return data
+    if known is None:
+        return load_dataset(data, validated(data, images, needed), progress=progress)
     record, rule = known.dataset, known.preprocessing
     model = recorded_model(record, known.class_names)
     if model is None:

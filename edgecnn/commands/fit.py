@@ -31,7 +31,6 @@ from edgecnn.shell.console import Json, Verbose, emit
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.fit import Fit
 
-DEFAULTS = TrainConfig()
 NO_LIMITS = Budget(max_drop_points=None)
 
 
@@ -79,7 +78,7 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     config: Annotated[
         TrainConfig,
         Group("Training settings of all networks; network, filters and epochs are planned.", only=("teacher", "seed")),
-    ] = DEFAULTS,
+    ] = TrainConfig(),
     model_format: Annotated[str, Option("Format of the files.", name="--format", one_of=device_formats())] = "tflite",
     tune: Annotated[
         bool,
@@ -122,9 +121,8 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.export.source import read_source
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
-    from edgecnn.convert.training.choices import validated
-    from edgecnn.convert.training.train import images_of_model, with_learnt
-    from edgecnn.edge.data.dataset import Dataset, load_dataset, smaller_sizes
+    from edgecnn.convert.training.train import images_for, with_learnt
+    from edgecnn.edge.data.dataset import Dataset, smaller_sizes
     from edgecnn.edge.model.interface import interface_of
     from edgecnn.workflows.fit import fitted
     from edgecnn.workflows.fit_costs import FitJob
@@ -136,19 +134,14 @@ def fit(  # Longer than 50 lines: its arguments and their docs.
         raise ConfigError(f"{field('transfer')} adds networks to a search, and {field('model')} cuts one model: omit one")
     if model and ray:
         raise ConfigError(f"{field('ray')}: cuts into {field('model')} follow one another, and are trained here: omit it")
-    transfers = _transferred(config, (transfer,) if isinstance(transfer, str) else tuple(transfer))
+    transfers = _transferred(config, transfer)
     with kernels_to_train():
         exporting, taken = ExportConfig((model_format,), ("int8",)), as_interface(interface, images.fit or "letterbox")
         source = None if model is None else read_source(Path(model), (), progress.say)
         if source:
             taken = interface_of(source, taken)
         known = source.manifest if source else None
-        if isinstance(data, Dataset):
-            dataset = data
-        elif known:
-            dataset = images_of_model(known, data, images, progress, needed=True)
-        else:
-            dataset = load_dataset(data, validated(data, images, needed=True), progress=progress)
+        dataset = images_for(known, data, images, progress, needed=True)
         if dataset.val is None:
             raise needs_validation("minutes", dataset)
         if known:

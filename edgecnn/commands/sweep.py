@@ -26,8 +26,6 @@ from edgecnn.shell.console import Json, Verbose, emit
 if TYPE_CHECKING:
     from edgecnn.benchmarks.results.sweep import Sweep
 
-DEFAULTS = TrainConfig()
-
 
 @checked
 def sweep(  # Longer than 50 lines: its arguments and their docs.
@@ -59,7 +57,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
             "Training settings of all networks; its own network, filters, model and arguments are ignored.",
             only=("epochs", "augment", "teacher", "seed", "keep", "patience"),
         ),
-    ] = DEFAULTS,
+    ] = TrainConfig(),
     minutes: Annotated[
         float | None,
         Option(
@@ -131,8 +129,8 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     from edgecnn.convert.export.config import ExportConfig
     from edgecnn.convert.keras.load import kernels_to_train
     from edgecnn.convert.training.checkpoint import needs_validation
-    from edgecnn.convert.training.choices import reasons_of, validated
-    from edgecnn.edge.data.dataset import Dataset, load_dataset
+    from edgecnn.convert.training.choices import reasons_of
+    from edgecnn.convert.training.train import images_for
     from edgecnn.workflows.sweep import network_work, require_interface, settings_of_networks, swept
 
     if tune and precision != "int8":
@@ -142,7 +140,7 @@ def sweep(  # Longer than 50 lines: its arguments and their docs.
     with kernels_to_train():
         require_interface(networks, taken)
         planned = settings_of_networks(config, networks, filters, arguments)
-        dataset = data if isinstance(data, Dataset) else load_dataset(data, validated(data, images), progress=progress)
+        dataset = images_for(None, data, images, progress)
         for name, given in (("minutes", minutes), ("patience", config.patience)):
             if given is not None and dataset.val is None:
                 raise needs_validation(name, dataset)

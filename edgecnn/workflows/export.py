@@ -1,6 +1,6 @@
 """Exports a float model to files for a device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +88,7 @@ class Accept:
                     raise ConfigError(f"{field(name)} is about a threshold: add {field('max_error')}=1, or omit it")
             return None
         shape = dataset.train.shape
-        with _named("strangers"):
+        with _renamed({"data": "strangers"}):
             named = tuple(_strangers(source, shape, rule, progress) for source in self.strangers)
         share = self.share / 100 if self.share else LEAST_SHARE if named else None
         every = (*named, *made_strangers(shape))
@@ -96,12 +96,12 @@ class Accept:
 
 
 @contextmanager
-def _named(argument: str) -> Iterator[None]:
-    """Have errors of images name the argument that they come from."""
+def _renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Have errors name arguments as they are named here."""
     try:
         yield
     except EdgeCnnError as error:
-        error.renamed["data"] = argument
+        error.renamed |= names
         raise
 
 
@@ -283,11 +283,8 @@ def tuning_for(judge: Judge | None, runner: Runner, seed: int = 0) -> Tuning:
 
 def usual_tuning(where: str | None, dataset: Dataset, formats: tuple[str, ...], progress: Progress) -> Tuning:
     """Return how the files of a sweep are tuned on a host, or on this machine. Errors are those of `runner_of`."""
-    try:
+    with _renamed({"tune": "device"} if where else {}):
         return tuning_for(None, runner_of(where or HERE, TUNE_SECONDS, dataset.test, progress, formats))
-    except EdgeCnnError as error:
-        error.renamed |= {"tune": "device"} if where else {}
-        raise
 
 
 def _judge(points: float, undecided: bool = False) -> Judge:

@@ -38,9 +38,9 @@ from edgecnn.edge.text import counted
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import is_a_guess, usual_tuning
 from edgecnn.workflows.fit_costs import FitJob, kept_costs, measured
-from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep, final_trainings
+from edgecnn.workflows.networks import Begun, PlannedNetwork, errors_of_a_sweep, trainings_of
 from edgecnn.workflows.ray_nodes import ray_nodes
-from edgecnn.workflows.rungs import run_rungs
+from edgecnn.workflows.rungs import run_rungs, validation_of
 
 # Of a network's usual numbers of filters.
 _SCALES = (0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.625, 0.75, 1.0, 1.5)
@@ -77,7 +77,7 @@ def fitted(job: FitJob) -> Fit:
             planned = [PlannedNetwork(replace(work, train_ahead=train), config) for work, config in looked_at]
             goes_on = partial(_goes_on, beyond=beyond)
             final, rungs = run_rungs(planned, training_minutes(job), goes_on, _least_epochs(job))
-            trainings = final_trainings(final)
+            trainings = trainings_of(final)
         trainings = for_integers(job, trainings)
         made = [(work.size, work.network(training)) for work, training in trainings]
     files = [file for one in jobs for file in judged(one, [item for size, item in made if size == one.work.size], beyond)]
@@ -250,11 +250,7 @@ def _tried(
     for rung in rungs:
         trained |= {network.name: (rung.epochs, network.val_images, network.val_correct) for network in rung.networks}
     for work, training in trainings:
-        result = work.record(training)
-        kept = result.history[result.epoch - 1]
-        if result.val_images and kept.val_accuracy is not None:
-            right = round(kept.val_accuracy * result.val_images)
-            trained[work.name_of(training.config)] = training.config.epochs, result.val_images, right
+        trained[work.name_of(training.config)] = training.config.epochs, *validation_of(work.record(training))
     return tuple(
         TriedNetwork(costs[name], job.is_within(costs[name]), *trained.get(name, (None, None, None))) for name in networks
     )

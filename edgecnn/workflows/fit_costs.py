@@ -199,31 +199,25 @@ def costs(job: FitJob, models: Mapping[str, Callable[[], Any]], precisions: tupl
     )
     interface = fitted_interface(job.work.interface or Interface(SCHEMES["unit"]), few)
     with temporary_folder() as folder:
-        summaries = []
+        files, exported, results = list[str](), list[tuple[str, Summary]](), list[Cost]()
         for place, (name, build) in enumerate(models.items()):
             job.work.progress.step(place, len(models), f"{name}: converting")
             path = folder / f"{place}.keras"
             build().save(path)
             remember_made(path.read_bytes())
             export_model(path, few, exporting, interface, folder / str(place))
-            summaries.append(summarize(MODEL_NAME, read_model(folder / str(place) / MODEL_NAME)))
-        kinds, results = [job.work.file_of(precision) for precision in precisions], list[Cost]()
-        files = [f"{place}/{kind}" for place in range(len(models)) for kind in kinds]
+            files += [f"{place}/{job.work.file_of(precision)}" for precision in precisions]
+            exported += [(name, summarize(MODEL_NAME, read_model(folder / str(place) / MODEL_NAME)))] * len(precisions)
         together = job.core.most_files if job.core else _SIDE_BY_SIDE
         for start in range(0, len(files), together):
             job.work.progress.step(start, len(files), "measuring")
             results += measured(job, folder, files[start : start + together], few.test, brief=True)
-    count = len(precisions)
     return tuple(
-        _cost(name, summary, result)
-        for place, (name, summary) in enumerate(zip(models, summaries, strict=True))
-        for result in results[place * count :][:count]
+        NetworkCost(
+            name, of.parameters, of.macs, cost.size_bytes, cost.p90_ns, cost.fastest_ns, cost.precision, cost.instructions
+        )
+        for (name, of), cost in zip(exported, results, strict=True)
     )
-
-
-def _cost(name: str, of: Summary, cost: Cost) -> NetworkCost:
-    time = (cost.p90_ns, cost.fastest_ns, cost.precision, cost.instructions)
-    return NetworkCost(name, of.parameters, of.macs, cost.size_bytes, *time)
 
 
 def _first(split: Split) -> ArraySplit:

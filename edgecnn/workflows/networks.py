@@ -43,10 +43,10 @@ from edgecnn.edge.model.preprocess import correct
 from edgecnn.edge.model_file import read_model
 from edgecnn.edge.model_folder import ModelFolder
 from edgecnn.edge.records import from_json
-from edgecnn.edge.result import Progress
+from edgecnn.edge.result import SILENT, Progress
+from edgecnn.edge.text import counted
 from edgecnn.workflows.export import SHOWN_GAIN, is_a_guess
 
-_UNIT = Interface(SCHEMES["unit"])
 # What a sweep calls the arguments of a training.
 _ARGUMENTS: Mapping[str, str] = {"model": "networks", "weights": "transfer"}
 
@@ -245,7 +245,8 @@ class NetworkWork:
             return False
         other = f"name another folder with {field('out')}, or delete {folder}"
         try:
-            known = Interface(SCHEMES[config.backbone.scheme]) if config.backbone else self._interface(config) or _UNIT
+            scheme = config.backbone.scheme if config.backbone else "unit"
+            known = self._interface(config) or Interface(SCHEMES[scheme])
             found = is_finished(folder, config, self.dataset.record(), fitted_interface(known, self.dataset))
         except OtherRun as error:
             raise ConfigError(f"{error.reason}: {other}") from error
@@ -262,13 +263,11 @@ class NetworkWork:
             self.progress.say(f"{said}: exported before")
             return
         self.progress.say(f"{said}: exporting {'and tuning' if self.tuning else self.plain}")
-        say = self.progress.say if self.tuning else lambda text: None
-        trust = module_of(config)
-        dataset = perhaps_learnt(self.dataset, config)
-        export = partial(export_model, folder / MODEL_NAME, dataset, trust=trust, on_step=say)
+        say = (self.progress if self.tuning else SILENT).say
         # The images that choose among the networks, or among their files.
         gain = Gain("validation", _is_more) if self.dataset.val else SHOWN_GAIN
-        export = partial(export, is_a_guess=is_a_guess, gain=gain, on_batch=self.progress.step)
+        export = partial(export_model, folder / MODEL_NAME, perhaps_learnt(self.dataset, config), trust=module_of(config))
+        export = partial(export, is_a_guess=is_a_guess, gain=gain, on_batch=self.progress.step, on_step=say)
         try:
             self._exported(partial(export, tuning=self.tuning), said)
         except UnfitReference:
@@ -351,19 +350,21 @@ Begun = tuple[NetworkWork, Training]
 """A training, and what trains it."""
 
 
-def final_trainings(networks: Sequence[PlannedNetwork]) -> list[Begun]:
-    """Return the trainings in the networks' own folders, of which some may be trained elsewhere first."""
-    said = [f"{place + 1} of {len(networks)}, {network.name}" for place, network in enumerate(networks)]
-    return ahead(
-        [(work, Training(config, work.folder_of(config), text)) for (work, config), text in zip(networks, said, strict=True)]
-    )
+def trainings_of(networks: Sequence[PlannedNetwork], epochs: int | None = None) -> list[Begun]:
+    """Return the trainings in the networks' own folders, or for so many epochs in those of a rung.
 
-
-def ahead(trainings: list[Begun]) -> list[Begun]:
-    """Return the trainings, after those were trained that are to be trained elsewhere: a size of images at a time."""
-    for work in {work.size: work for work, _ in trainings}.values():
-        work.ahead([training for other, training in trainings if other.size == work.size])
-    return trainings
+    By then those are trained that are trained elsewhere, a size of images at a time.
+    """
+    found = list[Begun]()
+    for place, (work, config) in enumerate(networks):
+        folder, said = work.folder_of(config), f"{place + 1} of {len(networks)}, {work.name_of(config)}"
+        if epochs is not None:
+            folder = work.folder / "rungs" / str(epochs) / folder_name(work.name_of(config))
+            config, said = replace(config, epochs=epochs), f"{said}, {counted(epochs, 'epoch')}"
+        found.append((work, Training(config, folder, said)))
+    for work in {work.size: work for work, _ in found}.values():
+        work.ahead([training for other, training in found if other.size == work.size])
+    return found
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from edgecnn.edge.text import counted
 from edgecnn.workflows.fit import for_integers, judged, training_minutes, written
 from edgecnn.workflows.fit_costs import FitJob, costs, kept_costs
 from edgecnn.workflows.networks import Training, errors_of_a_sweep
+from edgecnn.workflows.rungs import validation_of
 
 _ROUNDS = 4
 # Rounds after those, if cuts saved less than expected, and the share of the limits that they aim at.
@@ -46,13 +47,6 @@ Goal = tuple[float, float]
 """Largest p90 in nanoseconds, or instructions, and size in bytes that a round aims at; infinite without a limit."""
 
 
-class _Round(NamedTuple):
-    """A trained round: what was trained, and its record."""
-
-    training: Training
-    result: TrainResult
-
-
 def pruned(job: FitJob, source: ModelFile) -> Fit:
     """Cut channels out of the model `source`, whose interface is that of `job.work`. Errors are those of `edgecnn.fit`."""
     work, load = job.work, partial(load_file, source)
@@ -63,22 +57,23 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
         if not channels_of(load()).groups:
             raise ConfigError(f"{field('model')}={source.path} has no layer whose channels can be cut: name another")
         _require_same(job, source)
-        rounds: list[_Round] = []
+        made, timed = source, None
         tried = [TriedNetwork(first, is_within=False)]
         for number in range(1, _ROUNDS + _MORE_ROUNDS + 1):
             path = work.folder / "cuts" / f"{number}.keras"
-            begun = read_model(rounds[-1].training.folder / MODEL_NAME) if rounds else source
             if not path.exists():
                 work.progress.say(f"Round {number}: measuring what the channels of each layer take")
-                cut = _cut(job, begun, tried[-1].cost, _goal(job, first, number))
+                cut = _cut(job, made, tried[-1].cost, _goal(job, first, number))
                 _save(cut, path)
-            rounds.append(_trained(job, source, path, number, rounds))
-            made = read_model(rounds[-1].training.folder / MODEL_NAME)
+            training = _training(job, source, path, number, timed)
+            result = work.trained(training)
+            timed = timed or result
+            made = read_model(training.folder / MODEL_NAME)
             (cost,) = kept_costs(job, {f"round {number}": partial(load_file, made)}, path.with_suffix(".json"))
-            tried.append(_tried(job, cost, rounds[-1]))
+            tried.append(TriedNetwork(cost, job.is_within(cost), training.config.epochs, *validation_of(result)))
             if number >= _ROUNDS and job.is_within(cost):
                 break
-        ((work, training),) = for_integers(job, [(work, rounds[-1].training)])
+        ((work, training),) = for_integers(job, [(work, training)])
         swept = replace(work.network(training), network=cost.name)
     return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
 
@@ -199,21 +194,16 @@ def _save(model: Any, path: Path) -> None:
     write_bytes(path, data)
 
 
-def _trained(job: FitJob, source: ModelFile, cut: Path, number: int, before: list[_Round]) -> _Round:
-    """Train what was cut: first for one epoch, which tells how long one takes; the last planned round has half of the time."""
+def _training(job: FitJob, source: ModelFile, cut: Path, number: int, timed: TrainResult | None) -> Training:
+    """Return the training of what was cut: one epoch, or as many as there is time for once one was timed.
+
+    The last planned round has half of the time.
+    """
     share = 0.5 if number >= _ROUNDS else 0.5 / (_ROUNDS - 2)
     epochs = 1
-    if before:
-        first = before[0].result
-        epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * training_minutes(job) / max(first.seconds, 1e-3))))
+    if timed:
+        epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * training_minutes(job) / max(timed.seconds, 1e-3))))
     teacher = str(source.path) if source.manifest else None
     config = replace(job.base, model=str(cut), teacher=job.base.teacher or teacher, epochs=epochs)
     said = f"round {number}, {counted(epochs, 'epoch')}"
-    training = Training(resolved(config, job.work.dataset.train), job.work.folder / f"round-{number}", said)
-    return _Round(training, job.work.trained(training))
-
-
-def _tried(job: FitJob, cost: NetworkCost, of: _Round) -> TriedNetwork:
-    images, kept = of.result.val_images or 0, of.result.history[of.result.epoch - 1]
-    right = round((kept.val_accuracy or 0.0) * images)
-    return TriedNetwork(cost, job.is_within(cost), of.training.config.epochs, images, right)
+    return Training(resolved(config, job.work.dataset.train), job.work.folder / f"round-{number}", said)

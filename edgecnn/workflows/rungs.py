@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from edgecnn.benchmarks.results.sweep import Rung, RungNetwork
 from edgecnn.benchmarks.show.sweep import rung_text
+from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.errors import ConfigError, field
 from edgecnn.edge.text import counted
-from edgecnn.workflows.networks import Begun, PlannedNetwork, Training, ahead, folder_name
+from edgecnn.workflows.networks import PlannedNetwork, trainings_of
 
 # A sweep names three networks: the most accurate, the balanced and the fastest.
 _LAST = 3
@@ -39,10 +40,19 @@ GoesOn = Callable[[Sequence[RungNetwork], int], Sequence[int]]
 """Returns the positions of so many networks of a rung that are trained further."""
 
 
-def on_front(networks: Sequence[RungNetwork], count: int) -> Sequence[int]:
-    """Return what goes on where a front is looked for: `going_on`."""
-    wrong = [network.val_images - network.val_correct for network in networks]
-    return going_on(wrong, [network.macs for network in networks], [network.parameters for network in networks], count)
+def on_front(networks: Sequence[RungNetwork], count: int) -> list[int]:
+    """Return the positions of the `count` networks that go on to the next rung, in their order, where a front is looked for."""
+    costs = [(network.val_images - network.val_correct, network.macs, network.parameters) for network in networks]
+    # Twice as many errors matter as much for a good network as for a bad one.
+    figures = np.log(np.array(costs, np.float64) + 1)
+    spans = np.ptp(figures, axis=0)
+    scaled = (figures - figures.min(axis=0)) / np.where(spans > 0, spans, 1)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        rest = [place for place in range(len(figures)) if place not in chosen]
+        rank = [place for place in rest if not any(_beats(figures[other], figures[place]) for other in rest)]
+        chosen += rank if len(chosen) + len(rank) <= count else _spread(scaled, rank, chosen, count - len(chosen))
+    return sorted(chosen)
 
 
 class TrainingPace(NamedTuple):
@@ -145,7 +155,7 @@ def _paces(networks: Sequence[PlannedNetwork], minutes: float, fewer: bool) -> l
     paces, spent = list[TrainingPace](), 0.0
     # A model that is fine-tuned has another step, which is built too, from the second epoch on.
     timed = _TIMED + any(network.config.fine_tune for network in networks)
-    for work, training in _trainings(networks, timed):
+    for work, training in trainings_of(networks, timed):
         result = work.trained(training)
         epoch = result.history[-1].seconds
         paces.append(TrainingPace(max(0.0, result.seconds - len(result.history) * epoch), epoch, timed))
@@ -160,25 +170,19 @@ def _paces(networks: Sequence[PlannedNetwork], minutes: float, fewer: bool) -> l
     return paces
 
 
-def _trainings(networks: Sequence[PlannedNetwork], epochs: int) -> list[Begun]:
-    """Return a training of each network for so many epochs, which other machines may have begun."""
-    trainings = []
-    for place, network in enumerate(networks):
-        said = f"{place + 1} of {len(networks)}, {network.name}, {counted(epochs, 'epoch')}"
-        folder = network.work.folder / "rungs" / str(epochs) / folder_name(network.name)
-        trainings.append((network.work, Training(replace(network.config, epochs=epochs), folder, said)))
-    return ahead(trainings)
-
-
 def _trained(networks: Sequence[PlannedNetwork], epochs: int) -> Iterator[RungNetwork]:
-    for work, training in _trainings(networks, epochs):
-        result = work.trained(training)
-        kept, images = result.history[result.epoch - 1], result.val_images
-        assert images is not None  # noqa: S101  # The sweep has validation images.
-        assert kept.val_accuracy is not None  # noqa: S101
-        cost = work.cost(training.config, training.folder)
-        right = round(kept.val_accuracy * images)
-        yield RungNetwork(work.name_of(training.config), images, right, cost.parameters, cost.macs, result.seconds)
+    for work, training in trainings_of(networks, epochs):
+        result, cost = work.trained(training), work.cost(training.config, training.folder)
+        name, validation = work.name_of(training.config), validation_of(result)
+        yield RungNetwork(name, *validation, cost.parameters, cost.macs, result.seconds)
+
+
+def validation_of(result: TrainResult) -> tuple[int, int]:
+    """Return the number of validation images, and of those that the kept epoch's network classifies right."""
+    kept, images = result.history[result.epoch - 1], result.val_images
+    assert images is not None  # noqa: S101  # A search has validation images.
+    assert kept.val_accuracy is not None  # noqa: S101
+    return images, round(kept.val_accuracy * images)
 
 
 def rung_sizes(networks: int) -> tuple[int, ...]:
@@ -194,23 +198,6 @@ def planned_seconds(paces: Sequence[TrainingPace], first: int) -> float:
     slowest = sorted(paces, key=lambda pace: -pace.epoch)
     rungs = enumerate(rung_sizes(len(slowest)))
     return math.fsum(pace.seconds(first * 2**rung) for rung, size in rungs for pace in slowest[:size])
-
-
-def going_on(wrong: Sequence[int], macs: Sequence[int], parameters: Sequence[int], count: int) -> tuple[int, ...]:
-    """Return the positions of the `count` networks that go on to the next rung, in their order.
-
-    Each has its number of wrong validation images, of multiply-accumulates for one image, and of parameters.
-    """
-    # Twice as many errors matter as much for a good network as for a bad one.
-    figures = np.log(np.array([wrong, macs, parameters], np.float64).T + 1)
-    spans = np.ptp(figures, axis=0)
-    scaled = (figures - figures.min(axis=0)) / np.where(spans > 0, spans, 1)
-    chosen: list[int] = []
-    while len(chosen) < count:
-        rest = [place for place in range(len(figures)) if place not in chosen]
-        rank = [place for place in rest if not any(_beats(figures[other], figures[place]) for other in rest)]
-        chosen += rank if len(chosen) + len(rank) <= count else _spread(scaled, rank, chosen, count - len(chosen))
-    return tuple(sorted(chosen))
 
 
 def _beats(one: Figures, other: Figures) -> bool:

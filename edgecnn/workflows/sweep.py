@@ -34,7 +34,7 @@ from edgecnn.edge.result import Progress
 from edgecnn.edge.runtimes import opener_for
 from edgecnn.edge.transaction import locked, replaced_together
 from edgecnn.workflows.export import usual_tuning
-from edgecnn.workflows.networks import NetworkWork, PlannedNetwork, errors_of_a_sweep, final_trainings
+from edgecnn.workflows.networks import NetworkWork, PlannedNetwork, errors_of_a_sweep, trainings_of
 from edgecnn.workflows.ray_nodes import ray_nodes
 from edgecnn.workflows.rungs import run_rungs
 
@@ -81,7 +81,7 @@ def swept(
             work = replace(work, train_ahead=nodes.train if nodes else None)
             networks = tuple(PlannedNetwork(work, config) for config in configs)
             final, rungs = (networks, ()) if minutes is None else run_rungs(networks, minutes)
-            trainings = final_trainings(final)
+            trainings = trainings_of(final)
         # What measures needs this machine for itself, without Ray.
         measured = [*(work.network(training) for _, training in trainings), *others]
     report = _measured(work, measured, policy, command)

@@ -1,9 +1,8 @@
 """`edgecnn fit`: what is measured, trained, chosen and judged, with real networks."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,21 +44,17 @@ MINUTES = (3 + 2) * 2 * 6.1 / 60 / 0.9
 _COMMAND = ("--val-share", "0.2", "--minutes", f"{MINUTES}", "--allow", "noise")
 
 
-@contextmanager
-def few_networks() -> Iterator[None]:
-    """One kind of network in three widths, whose epochs take six seconds however busy the machine is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit_work, "NETWORKS", {"cnn": NETWORKS["cnn"]})
-        patch.setattr(fit_work, "_SCALES", (0.25, 0.5, 1.0))
-        patch.setattr(fit_work, "_least_epochs", lambda job: 3)
-        patch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
-        yield
+def few_networks(patch: pytest.MonkeyPatch, kind: Any = "cnn", scales: tuple[float, ...] = (0.25, 0.5, 1.0)) -> None:
+    """One kind of network in few widths, whose epochs take six seconds however busy the machine is."""
+    patch.setattr(fit_work, "NETWORKS", {kind: NETWORKS[kind]})
+    patch.setattr(fit_work, "_SCALES", scales)
+    patch.setattr(fit_work, "_least_epochs", lambda job: 3)
+    patch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
 
 
 @pytest.fixture
-def few() -> Iterator[None]:
-    with few_networks():
-        yield
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_networks(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +63,8 @@ def found(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     out = tmp_path_factory.mktemp("fit") / "out"
     options = ec.FolderOptions(val_share=0.2)
     budget = ec.Budget(max_drop_points=None, max_p90_ms=1000, max_size_kib=LIMIT_KIB)
-    with few_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        few_networks(patch)
         return out, ec.fit(idx_folder, budget, out, minutes=MINUTES, allow=("noise",), images=options)
 
 
@@ -194,11 +190,8 @@ def test_a_network_beyond_the_limits_is_tried_with_smaller_pictures_and_its_file
     monkeypatch.setattr(fit_work, "kept_costs", slow_by_area)
     # It is the network for pictures, with the layers of a smaller one.
     monkeypatch.setitem(NETWORKS, "residual", NETWORKS["residual"]._replace(build=NETWORKS["strided"].build))
-    monkeypatch.setattr(fit_work, "NETWORKS", {"residual": NETWORKS["residual"]})
-    monkeypatch.setattr(fit_work, "_SCALES", (0.125,))
-    monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
+    few_networks(monkeypatch, "residual", (0.125,))
     monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
-    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
     write_letters(tmp_path / "photos", 20)
     side = ec.load_dataset(tmp_path / "photos").train.shape[0]
     smaller = max(size for size in (96, 64, 48, 32, 24, 16) if size < side)
@@ -265,21 +258,31 @@ def test_on_an_emulated_core_instructions_are_limited_and_no_time_is_measured(
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("typed", "named"),
     [
-        (("--device", "cortex-a72", "--max-p90-ms", "2"), "--max-p90-ms"),
-        (("--device", "cortex-a8", "--max-instructions", "9000"), "cortex-a8"),
-        (("--device", "cortex-a72"), "--max-instructions"),
-        (("--max-instructions", "9000"), "--device"),
+        ("", "--max-p90-ms"),  # Without a limit there is nothing to search.
+        ("--device cortex-a72", "--max-instructions"),
+        # Instructions are a limit on emulated cores alone.
+        ("--device cortex-a72 --max-p90-ms 2", "--max-p90-ms"),
+        ("--device cortex-a8 --max-instructions 9000", "cortex-a8"),
+        ("--max-instructions 9000", "--device"),
+        ("--max-size-kib 5 --transfer resnet152", "got resnet152"),
+        ("--max-size-kib 5 --transfer mobilenetv2=", "names no file"),
+        ("--max-size-kib 5 --transfer mobilenetv2 --transfer mobilenetv2=weights.h5", "twice"),
+        # What would stay idle.
+        ("--max-size-kib 5 --transfer mobilenetv2 --model x.keras", "--transfer .* --model"),
+        ("--max-size-kib 5 --ray auto --model x.keras", "--ray.* --model"),
     ],
 )
-def test_instructions_are_a_limit_on_emulated_cores_alone(options: Any, named: str, tmp_path: Path, terminal: Any) -> None:
-    assert named in terminal.fails(2, "fit", *options, "--out", tmp_path / "out")
+def test_what_can_not_be_searched_is_refused_before_anything_is_read(
+    typed: str, named: str, tmp_path: Path, terminal: Any
+) -> None:
+    assert re.search(named, terminal.fails(2, "fit", *typed.split(), "--out", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that_chose_none_of_its_layers(
-    found: tuple[Path, Any], few: None, idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: tuple[Path, Any], idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged, files = fit_work.judged, list[Any]()
 
@@ -291,8 +294,8 @@ def test_a_tuned_file_is_measured_beside_the_plain_one_and_judged_by_images_that
         files.extend(judged(*given))
         return [one for one in files if "tuned" in one[1].file]
 
+    few_networks(monkeypatch, scales=(0.25,))
     monkeypatch.setattr(fit_work, "judged", only_tuned)
-    monkeypatch.setattr(fit_work, "_SCALES", (0.25,))
     monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
     monkeypatch.setattr(fit_work, "learns_integers", lambda model_format: False)  # Other tests have that.
     monkeypatch.setattr(sweep_work, "usual_tuning", lambda *given: tuning_for(None, Invented(some_floats)))
@@ -326,10 +329,8 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("shallow")
 def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_work, "_SCALES", ())  # None of edgecnn's own.
-    monkeypatch.setattr(fit_work, "_least_epochs", lambda job: 3)
+    few_networks(monkeypatch, scales=())  # None of edgecnn's own.
     monkeypatch.setattr(fit_work, "is_a_guess", lambda probabilities, labels: False)
-    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
     write_letters(tmp_path / "photos", 30)
     weights = write_weights(tmp_path / "net.weights.h5", (32, 32, 3))
     monkeypatch.setattr(fit_work, "learns_integers", lambda model_format: False)  # Other tests have that.
@@ -350,29 +351,6 @@ def test_a_network_with_learnt_weights_is_tried_too(tmp_path: Path, monkeypatch:
     assert {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")} == models
 
 
-def test_a_network_that_is_not_known_or_would_not_be_tried_is_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
-    limit = ("--max-size-kib", "5", "--out", tmp_path / "out")
-    assert "got resnet152" in terminal.fails(2, "fit", *limit, "--transfer", "resnet152")
-    assert "names no file" in terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2=")
-    assert "twice" in terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--transfer", "mobilenetv2=weights.h5")
-    line = terminal.fails(2, "fit", *limit, "--transfer", "mobilenetv2", "--model", exported / "model.keras")
-    assert "--transfer" in line
-    assert "--model" in line
-
-
 def test_limits_that_bench_alone_judges_by_are_refused(idx_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="budget"):
         ec.fit(idx_folder, ec.Budget(max_size_kib=20, max_memory_mib=50), tmp_path / "out")
-
-
-def test_without_a_limit_there_is_nothing_to_search(idx_folder: Path, tmp_path: Path, terminal: Any) -> None:
-    line = terminal.fails(2, "fit", "--data", idx_folder, "--out", tmp_path / "out")
-    assert "--max-p90-ms" in line
-    assert not (tmp_path / "out").exists()
-
-
-def test_nodes_of_ray_that_would_stay_idle_are_refused(exported: Path, tmp_path: Path, terminal: Any) -> None:
-    model = exported / "model.keras"
-    line = terminal.fails(2, "fit", "--model", model, "--max-size-kib", "5", "--ray", "auto", "--out", tmp_path / "out")
-    assert "--ray" in line
-    assert "--model" in line

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_stage")
 
 CONFIG = ec.TrainConfig(epochs=1)
 SMALL = replace(CONFIG, network="cnn", filters=(2, 2, 2))
+BRIEF = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,7 @@ def test_training_images_named_as_test_images_prove_nothing_whatever_else_is_bes
     assert len(file.dataset.learnt) == file.images
     assert all(said in " ".join(file.to_text().split()) for said in (f"all {file.images} test images", "copies of training"))
     files, limits = [model.with_name(f"float{bits}.tflite") for bits in (32, 16)], {"max_drop_points": 60.0}
-    brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
-    report = ec.bench(files, limits=limits, options=brief, data=data, images=images, allow=["noise"])
+    report = ec.bench(files, limits=limits, options=BRIEF, data=data, images=images, allow=["noise"])
     assert all(file.accuracy and file.accuracy.all_learnt for file in report.files)  # So weak a model is never judged.
     assert report.verdict.status == "UNJUDGED"
 
@@ -157,16 +157,15 @@ def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test
     shutil.copy(pets / "model" / "model.keras", tmp_path / "own.keras")
     named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
     folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=options(), **named)
-    brief = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
     asked = named | {"out": tmp_path / "other", "images": options(val_share=0.5), "max_error": 90}
     with pytest.raises(ec.ConfigError, match="may have learned these validation images"):
         ec.export(tmp_path / "own.keras", pets / "photos", **asked)
-    report = ec.bench(tmp_path / "out", runtime="tflite", options=brief, allow=["noise"])
+    report = ec.bench(tmp_path / "out", runtime="tflite", options=BRIEF, allow=["noise"])
     elsewhere = tmp_path / "own.tflite"
     shutil.copy(tmp_path / "out" / "float32.tflite", elsewhere)
     said = [folder, ec.evaluate(folder), report]
     said += [ec.evaluate(elsewhere, data=pets / "photos", images=options(), interface="unit")]
-    said += [ec.bench(elsewhere, data=pets / "photos", images=options(), interface="unit", options=brief, allow=["noise"])]
+    said += [ec.bench(elsewhere, data=pets / "photos", images=options(), interface="unit", options=BRIEF, allow=["noise"])]
     said += [train_further(pets / "photos", tmp_path / "on", options(), model=str(tmp_path / "own.keras"), interface="unit")]
     for result in said:
         text = " ".join(result.to_text().split())
@@ -330,8 +329,7 @@ def test_files_are_compared_on_images_that_none_of_their_models_learnt(pets: Pat
     ec.train(pets / "photos", tmp_path / "again", config=SMALL, images=options(split_seed=3))
     ec.export(tmp_path / "again" / "model.keras", formats=["tflite"], precisions=["float32"])
     files = [pets / "model" / "float32.tflite", tmp_path / "again" / "float32.tflite"]
-    brief: Any = {"options": ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0)), "allow": ("noise",)}
-    report = ec.bench(files, **brief)
+    report = ec.bench(files, options=BRIEF, allow=("noise",))
     own = ec.load_dataset(pets / "photos", options()).test
     learnt = learnt_images(ec.load_dataset(pets / "photos", options(split_seed=3)).train, own)
     assert 0 < len(learnt) < len(own.labels)
@@ -340,7 +338,7 @@ def test_files_are_compared_on_images_that_none_of_their_models_learnt(pets: Pat
     assert {file.accuracy.images for file in report.files if file.accuracy} == {len(own.labels) - len(learnt)}
     shutil.move(pets / "photos", pets / "elsewhere")
     try:
-        told = ec.bench(files, data=pets / "elsewhere", images=options(), **brief)
+        told = ec.bench(files, options=BRIEF, allow=("noise",), data=pets / "elsewhere", images=options())
     finally:
         shutil.move(pets / "elsewhere", pets / "photos")
     assert any("again" in note and "may have learned" in note for note in told.notes)

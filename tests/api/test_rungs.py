@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from edgecnn.benchmarks.results.sweep import RungNetwork
 from edgecnn.convert.training.config import TrainConfig
 from edgecnn.convert.training.records import Epoch
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.text import counted
 from edgecnn.workflows.networks import PlannedNetwork, Training
-from edgecnn.workflows.rungs import TrainingPace, going_on, planned_seconds, run_rungs, rung_sizes
+from edgecnn.workflows.rungs import TrainingPace, on_front, planned_seconds, run_rungs, rung_sizes
 
 SECONDS = 6.0
 IMAGES = 1000
@@ -56,11 +57,15 @@ class Work:
         return SimpleNamespace(parameters=config.filters[0], macs=config.filters[0])
 
 
+def networks_of(work: Any, count: int) -> list[PlannedNetwork]:
+    """Networks of 1 to `count` filters a stage."""
+    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, count + 1)]
+    return [PlannedNetwork(work, config) for config in configs]
+
+
 def planned(networks: int, minutes: float, start: float = 0.0) -> tuple[Work, Any]:
-    work, sizes = Work(start), range(1, networks + 1)
-    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in sizes]
-    given: Any = work
-    return work, run_rungs([PlannedNetwork(given, config) for config in configs], minutes)
+    work = Work(start)
+    return work, run_rungs(networks_of(work, networks), minutes)
 
 
 def test_the_epochs_are_as_many_as_the_limit_allows() -> None:
@@ -106,20 +111,15 @@ def test_a_limit_that_is_too_short_is_refused_with_what_is_needed(networks: int,
 
 def test_a_limit_is_refused_as_soon_as_the_epochs_that_time_the_networks_are_beyond_it() -> None:
     work = Work()
-    given: Any = work
-    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
     with pytest.raises(ConfigError, match=r"minutes=0\.35.*short.*\b2 of the 6.*\b0\.4 minutes"):
-        run_rungs([PlannedNetwork(given, config) for config in configs], 0.35)
+        run_rungs(networks_of(work, 6), 0.35)
     assert [size for _, size in work.trained_for] == [1, 2]
 
 
 @pytest.mark.parametrize(("minutes", "least", "left"), [(0.35, 1, 1), (0.9, 1, 2), (5.0, 1, 6), (5.0, 8, 3), (5.0, 20, 1)])
 def test_a_search_trains_as_many_of_the_first_networks_as_there_is_time_for(minutes: float, least: int, left: int) -> None:
     work = Work()
-    given: Any = work
-    configs = [TrainConfig(filters=(size, size, size), dropout=0.3, network="cnn") for size in range(1, 7)]
-    networks = [PlannedNetwork(given, config) for config in configs]
-    final, _ = run_rungs(networks, minutes, lambda found, count: range(count), least)
+    final, _ = run_rungs(networks_of(work, 6), minutes, lambda found, count: range(count), least)
     assert sum(line == f"In {minutes:g} minutes there is time for {counted(left, 'network')} of 6" for line in work.said) == (
         left < 6
     )
@@ -143,15 +143,22 @@ def test_the_time_of_all_rungs_is_that_of_the_slowest_networks() -> None:
     assert planned_seconds([TrainingPace(0.0, second) for second in range(1, 8)], 1) == 28 + 2 * 22 + 4 * 18
 
 
+def going_on(wrong: Sequence[int], macs: Sequence[int], parameters: Sequence[int], count: int) -> list[int]:
+    figures = zip(wrong, parameters, macs, strict=True)
+    return on_front(
+        [RungNetwork("", IMAGES, IMAGES - errors, many, products, 1.0) for errors, many, products in figures], count
+    )
+
+
 def test_the_front_goes_on_from_the_most_accurate_to_what_is_far_from_it() -> None:
     wrong, macs, parameters = [50, 60, 30, 200], [100, 200, 300, 50], [10, 20, 30, 5]
-    assert going_on(wrong, macs, parameters, 3) == (0, 2, 3)
+    assert going_on(wrong, macs, parameters, 3) == [0, 2, 3]
     # Of a front of six, the most accurate goes on, then what is far from it: the smallest, then one between them.
     wrong, macs = [10, 12, 20, 40, 90, 400], [6000, 5500, 2000, 800, 300, 100]
-    assert going_on(wrong, macs, macs, 3) == (0, 3, 5)
-    assert going_on(wrong, macs, macs, 1) == (0,)
+    assert going_on(wrong, macs, macs, 3) == [0, 3, 5]
+    assert going_on(wrong, macs, macs, 1) == [0]
     wrong, macs = [10, 11, 12, 5], [10, 11, 12, 100]
-    assert going_on(wrong, macs, macs, 3) == (0, 1, 3)
-    assert going_on(wrong, macs, macs, 4) == (0, 1, 2, 3)
-    assert going_on([3, 3, 3], [1, 1, 1], [1, 1, 1], 2) == (0, 1)
-    assert going_on([0, 0], [0, 0], [0, 0], 1) == (0,)
+    assert going_on(wrong, macs, macs, 3) == [0, 1, 3]
+    assert going_on(wrong, macs, macs, 4) == [0, 1, 2, 3]
+    assert going_on([3, 3, 3], [1, 1, 1], [1, 1, 1], 2) == [0, 1]
+    assert going_on([0, 0], [0, 0], [0, 0], 1) == [0]

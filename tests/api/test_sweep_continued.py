@@ -41,7 +41,7 @@ def images(idx_folder: Path) -> ec.Dataset:
 def trained(one_stage: None, images: ec.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a network was trained for three epochs."""
     out = tmp_path_factory.mktemp("sweep")
-    work(images, out).trained(Training(resolved(CONFIG, images.train), out / NAME, "1 of 1"))
+    work(images, out).trained(training(images, out))
     return out
 
 
@@ -49,12 +49,16 @@ def trained(one_stage: None, images: ec.Dataset, tmp_path_factory: pytest.TempPa
 def swept(images: ec.Dataset, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `trained` with the network's plain file. Do not write to it."""
     out = Path(shutil.copytree(trained, tmp_path_factory.mktemp("swept") / "out"))
-    assert work(images, out).network(Training(resolved(CONFIG, images.train), out / NAME, "1 of 1")).qat is None
+    assert work(images, out).network(training(images, out)).qat is None
     return out
 
 
 def work(images: ec.Dataset, out: Path, interface: Any = None) -> NetworkWork:
     return NetworkWork(images, ExportConfig(("tflite",), ("int8",)), None, out, interface, SILENT)
+
+
+def training(images: ec.Dataset, out: Path, **settings: Any) -> Training:
+    return Training(resolved(replace(CONFIG, **settings), images.train), out / NAME, "1 of 1")
 
 
 def test_what_was_trained_with_the_same_settings_is_taken(images: ec.Dataset, trained: Path) -> None:
@@ -95,7 +99,7 @@ def test_a_file_is_exported_again_only_if_it_was_trained_otherwise_for_its_integ
     for qat, exported in ((2, "exporting int8.tflite"), (2, "exported before"), (None, "exporting int8.tflite")):
         exporting = ExportConfig(("tflite",), ("int8",), qat=qat)
         here = replace(work(images, tmp_path), progress=progress, exporting=exporting)
-        found = here.network(Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1"))
+        found = here.network(training(images, tmp_path))
         assert progress.lines[-1].endswith(exported)
         assert (found.qat.epochs if found.qat else None) == qat
         if found.qat:
@@ -107,12 +111,12 @@ def test_a_file_with_layers_in_float_that_somebody_exported_there_is_not_the_pla
     images: ec.Dataset, swept: Path, tmp_path: Path
 ) -> None:
     out = Path(shutil.copytree(swept, tmp_path / "out"))
-    here, training = work(images, out), Training(resolved(CONFIG, images.train), out / NAME, "1 of 1")
+    here, one = work(images, out), training(images, out)
     manifest = Manifest.load(out / NAME)
     plain = manifest.artifact("int8.tflite")
     assert plain
     manifest.with_artifacts(replace(plain, mended=Mended(("conv",), "float32", 0.5, 7, 1000, 1.1))).save(out / NAME)
-    here.network(training)
+    here.network(one)
     assert Manifest.load(out / NAME).artifact("int8.tflite") == plain
 
 
@@ -123,16 +127,16 @@ def test_fit_exports_what_can_not_be_trained_for_integers_without_and_a_sweep_re
     shutil.copytree(trained / NAME, tmp_path / NAME)
     progress = Lines()
     here = replace(work(images, tmp_path), progress=progress)
-    training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
+    one = training(images, tmp_path)
     job: Any = SimpleNamespace(work=here, minutes=60.0)
-    ((fits, _),) = for_integers(job, [(here, training)])
+    ((fits, _),) = for_integers(job, [(here, one)])
     assert fits.exporting.qat
-    assert fits.network(training).qat is None
+    assert fits.network(one).qat is None
     assert any(line.startswith("1 of 1: exported without") and line.endswith("SOFTMAX") for line in progress.lines)
-    fits.network(training)
+    fits.network(one)
     assert progress.lines[-1] == "1 of 1: exported before"
     with pytest.raises(NotTrainable, match="SOFTMAX"):
-        replace(here, exporting=fits.exporting).network(training)
+        replace(here, exporting=fits.exporting).network(one)
 
 
 def test_a_file_of_a_network_that_is_not_tuned_is_trained_for_its_integers_where_it_was_not(
@@ -140,10 +144,10 @@ def test_a_file_of_a_network_that_is_not_tuned_is_trained_for_its_integers_where
 ) -> None:
     shutil.copytree(swept / NAME, tmp_path / NAME)
     here = work(images, tmp_path)
-    training = Training(resolved(CONFIG, images.train), tmp_path / NAME, "1 of 1")
+    one = training(images, tmp_path)
     tuning = Tuning(Invented(few_floats), Judge(lambda *files: "never enough", 0.5, lambda *files: 1.0), 0)
     exporting = replace(here.exporting, qat=1)
-    found = replace(here, exporting=exporting, tuning=tuning).network(training)
+    found = replace(here, exporting=exporting, tuning=tuning).network(one)
     assert found.qat
     assert found.qat.epochs == 1
 
@@ -177,27 +181,20 @@ def test_more_epochs_than_asked_for_are_not_taken(other: dict[str, Any], said: s
 
 
 def test_an_interrupted_result_of_another_epoch_is_not_taken(idx_folder: Path, tmp_path: Path) -> None:
-    images, folder, epochs = ec.load_dataset(idx_folder), tmp_path / NAME, 2
-    here = work(images, tmp_path)
-    here.trained(Training(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1"))
-    assert here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
-    record = folder / "train.json"
-    record.write_text(record.read_text().replace(f'"epoch": {epochs}', '"epoch": 1'))  # As Ctrl-C keeps the best one.
-    assert not here.is_trained(resolved(replace(CONFIG, epochs=epochs), images.train), folder)
-    assert here.trained(Training(resolved(replace(CONFIG, epochs=epochs), images.train), folder, "1 of 1")).epoch == epochs
+    images = ec.load_dataset(idx_folder)
+    here, one = work(images, tmp_path), training(images, tmp_path, epochs=2)
+    here.trained(one)
+    assert here.is_trained(one.config, one.folder)
+    record = one.folder / "train.json"
+    record.write_text(record.read_text().replace('"epoch": 2', '"epoch": 1'))  # As Ctrl-C keeps the best one.
+    assert not here.is_trained(one.config, one.folder)
+    assert here.trained(one).epoch == 2
 
 
 def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, trained: Path) -> None:
     other = replace(images, class_names=("vertical", *images.class_names[1:]))
     with pytest.raises(ec.ConfigError, match=rf"{NAME} .*other class names \({', '.join(images.class_names)}\)"):
         work(other, trained).is_trained(resolved(CONFIG, images.train), trained / NAME)
-
-
-class Tuned:
-    """A way to tune, of which only the machine matters."""
-
-    def __init__(self) -> None:
-        self.runner = type("Runner", (), {"machine": "this one"})()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +204,7 @@ class Tuned:
 def test_a_file_tuned_for_another_machine_or_of_another_format_is_not_taken(
     machine: str, name: str, taken: bool, images: ec.Dataset, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tuning: Any = Tuned()
+    tuning: Any = SimpleNamespace(runner=SimpleNamespace(machine="this one"))
     here = replace(work(images, trained), tuning=tuning)
     manifest = Manifest.load(trained / NAME)
     artifact = replace(manifest.source(), path=name, format=Path(name).suffix[1:], settings=Settings(machine, "time", ()))

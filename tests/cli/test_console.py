@@ -137,10 +137,7 @@ def test_a_warning_on_standard_error_is_coloured_on_a_terminal_alone(
         (("file/a.json",), (), r"file can't be written"),
     ],
 )
-def test_what_must_not_be_written_is_refused(
-    outputs: tuple[str, ...], inputs: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_must_not_be_written_is_refused(outputs: tuple[str, ...], inputs: tuple[str, ...], message: str) -> None:
     Path("file").write_text("")
     with pytest.raises(ConfigError, match=message):
         check_writable([*map(Path, outputs)], [*map(Path, inputs)])

@@ -22,16 +22,8 @@ KEPT = Path(__file__).parents[1] / "benchmarks/kept_results/schema-5.json"
 HANDLED_HERE = {"--device", "--install", "--budget", "--json", "--verbose"}
 OTHER_VALUES = {"--size": "96x96", "--allow": "load"}
 IMAGES = {
-    "--data",
-    "--size",
-    "--channels",
-    "--fit",
-    "--test-share",
-    "--split-seed",
-    "--test-list",
-    "--keep-together",
-    "--labels",
-}
+    "--data", "--size", "--channels", "--fit", "--test-share", "--split-seed", "--test-list", "--keep-together", "--labels",
+}  # fmt: skip
 
 
 def sent_arguments(*arguments: str, from_bundle: bool) -> list[str]:
@@ -98,17 +90,10 @@ def test_values_stay_values_and_defaults_are_left_to_the_device() -> None:
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_connected(
-    arguments: list[str],
-    told: str,
-    exported: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], told: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))  # No ssh.
-    assert main(["bench", *(argument.format(folder=exported) for argument in arguments)]) == 2
-    assert told in capsys.readouterr().err
+    assert told in terminal.fails(2, "bench", *(argument.format(folder=exported) for argument in arguments))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +107,7 @@ def test_what_cannot_work_is_refused_before_anything_is_connected(
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_device(
-    statuses: tuple[Any, ...], code: int, exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    statuses: tuple[Any, ...], code: int, exported: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
 ) -> None:
     kept = read_report(KEPT)
     results = tuple(
@@ -134,19 +119,18 @@ def test_the_exit_code_is_that_of_the_worst_device(
         for place, status in enumerate(statuses)
     )
     monkeypatch.setattr(devices, "bench_devices", lambda *_, **__: DeviceResults(1, "edgecnn bench", results))
-    assert main(["bench", str(exported), "--device", "pi0", "--device", "pi1"]) == code
-    assert f"of {len(statuses)} devices" in capsys.readouterr().out
+    assert terminal.run("bench", exported, "--device", "pi0", "--device", "pi1") == code
+    assert f"of {len(statuses)} devices" in terminal.out
 
 
 def test_nothing_is_packed_for_devices_that_cannot_be_reached(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
 ) -> None:
     ssh = tmp_path / "ssh"
     ssh.write_text("#!/bin/sh\necho 'ssh: connect to host pi port 22: Connection refused' >&2; exit 255\n")
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(devices, "write_bundle", lambda *_, **__: pytest.fail("it was packed"))
-    assert main(["bench", str(exported), "--device", "pi4", "--device", "pi5"]) == 1
-    shown = capsys.readouterr()
-    assert shown.out.count("it refuses ssh connections") == 2
-    assert re.search(r"devices without.* 2 of 2", shown.err)
+    line = terminal.fails(1, "bench", exported, "--device", "pi4", "--device", "pi5")
+    assert re.search(r"devices without.* 2 of 2", line)
+    assert terminal.out.count("it refuses ssh connections") == 2

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import edgecnn as ec
 from edgecnn.edge.data.recorded_images import images_at_hand
@@ -165,20 +163,6 @@ def test_an_error_that_stops_nothing_names_options_too_where_a_command_says_it()
     with spelling(commands()["report"].spelled):
         assert images_at_hand(record, None, (), said.append) is None
     assert [line.rpartition(" with ")[2] for line in said] == ["data", "--data"]
-
-
-def test_what_a_command_prints_names_options_and_what_python_gets_the_parameters(
-    tmp_path: Path, exported: Path, terminal: Any
-) -> None:
-    picture = tmp_path / "grey.png"
-    pixels = np.full((28, 28), 128, np.uint8)
-    pixels[8:20, 12:16], pixels[8:20, 4:8] = 230, 25
-    Image.fromarray(pixels).save(picture)
-    terminal.passes("predict", exported / "int8.tflite", picture)
-    assert re.search(r"warning: .*\(--background\)", " ".join(terminal.err.split()))
-    (answer,) = ec.predict(exported / "int8.tflite", [picture]).images
-    assert answer.doubt
-    assert "(background)" in answer.doubt
 
 
 def test_an_error_names_a_field_as_its_caller_does_also_from_a_child_process() -> None:

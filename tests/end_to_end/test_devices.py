@@ -18,8 +18,7 @@ from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Install
 from edgecnn.benchmarks.runners.timed import thread_counts
 from edgecnn.edge.manifest import Manifest
-
-EDGECNN = Path(sys.executable).parent / "edgecnn"
+from tests.end_to_end.test_deploy import EDGECNN, REAL
 
 
 def test_what_ssh_refuses_is_a_sentence_with_the_command_to_type(network: Any, bundle: Path) -> None:
@@ -219,9 +218,8 @@ def test_the_command_measures_on_two_devices_and_prints_a_column_for_each(
     manifest = Manifest.load(artifacts)
     few = ("model.keras", "float32.tflite", "int8.tflite", "int8.onnx")
     replace(manifest, artifacts=tuple(file for file in manifest.artifacts if file.path in few)).save(artifacts)
-    real = f'#!/bin/sh\nexec {EDGECNN} "$@"\n'
     for name in ("pi-four", "pi-five"):
-        network.add(name, edgecnn=real)
+        network.add(name, edgecnn=REAL)
     network.add("pi-zero", edgecnn=None)
     budget = tmp_path / "limits.toml"
     budget.write_text('max_drop_points = 100.0\n[files."int8.tflite"]\nmax_size_kib = 0.001\n')

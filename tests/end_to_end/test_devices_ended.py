@@ -14,8 +14,15 @@ from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import bench_devices
 
 
-def interrupted(network: Any, bundle: Path, how: int) -> tuple[subprocess.Popen[str], Any]:
-    """Start a run that hangs on the device, in its own process; send the signal once it hangs. Yield both."""
+def sleeper_of(network: Any, device: Any) -> int:
+    """Wait until a run hangs on a device, and return the process there for which it waits."""
+    noted = device.home / "sleeper"
+    network.until(lambda: noted.exists() and noted.read_text().strip())
+    return int(noted.read_text())
+
+
+def interrupted(network: Any, bundle: Path, how: int) -> tuple[subprocess.Popen[str], Any, int]:
+    """Start a run in its own process, and send the signal once it hangs on the device. Return these and what sleeps there."""
     device = network.add("pi")
     (device.home / "slow").touch()
     code = (
@@ -25,18 +32,17 @@ def interrupted(network: Any, bundle: Path, how: int) -> tuple[subprocess.Popen[
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     network.started.append(process)
-    network.until(lambda: (device.home / "sleeper").exists() and (device.home / "sleeper").read_text().strip())
+    sleeper = sleeper_of(network, device)
     process.send_signal(how)
-    return process, device
+    return process, device, sleeper
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_what_runs_on_the_device_ends_with_us_and_leaves_nothing(network: Any, bundle: Path, how: int) -> None:
-    process, device = interrupted(network, bundle, how)
+    process, device, sleeper = interrupted(network, bundle, how)
     printed, said = process.communicate(timeout=300)
     assert process.returncode == -how, said
     assert printed.splitlines()[2:] == []  # A requested end gives no false reason.
-    sleeper = int((device.home / "sleeper").read_text())
     network.until(lambda: not alive(sleeper))
     network.until(lambda: not (device.cache / "run").exists())
     assert device.files() == ["bundle.zip"]
@@ -46,8 +52,7 @@ def test_what_runs_on_the_device_ends_with_us_and_leaves_nothing(network: Any, b
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_on_the_device_it_leaves_no_orphan_and_the_next_run_clears_up(network: Any, bundle: Path, how: int) -> None:
-    process, device = interrupted(network, bundle, signal.SIGCONT)
-    sleeper = int((device.home / "sleeper").read_text())
+    process, device, sleeper = interrupted(network, bundle, signal.SIGCONT)
     program, agent = family(sleeper)
     os.kill(agent, how)
     said, _ = process.communicate(timeout=300)
@@ -70,8 +75,7 @@ def test_a_device_that_falls_silent_in_mid_run_is_given_up(network: Any, bundle:
 
     def say(line: str) -> None:
         if line == "pi: launch 1 of 1":
-            network.until(lambda: (device.home / "sleeper").exists() and (device.home / "sleeper").read_text().strip())
-            _, agent = family(int((device.home / "sleeper").read_text()))
+            _, agent = family(sleeper_of(network, device))
             server, _ = family(agent)
             os.kill(server, signal.SIGSTOP)
             stopped.append(server)
@@ -82,7 +86,7 @@ def test_a_device_that_falls_silent_in_mid_run_is_given_up(network: Any, bundle:
         os.kill(stopped[0], signal.SIGCONT)
     assert str(done.error).startswith("it does not answer")
     # Once the network is back, the process there notices that it is alone.
-    network.until(lambda: not alive(int((device.home / "sleeper").read_text())))
+    network.until(lambda: not alive(sleeper_of(network, device)))
     network.until(lambda: not (device.cache / "run").exists())
 
 
@@ -118,11 +122,9 @@ def test_a_connection_that_ends_while_a_bundle_is_sent_leaves_no_half_file(netwo
 
 
 def test_two_runs_on_one_device_wait_for_each_other(network: Any, bundle: Path) -> None:
-    process, device = interrupted(network, bundle, signal.SIGCONT)
-    with network.config.open() as config:
-        text = config.read()
+    process, device, _ = interrupted(network, bundle, signal.SIGCONT)
+    text = network.config.read_text()
     network.config.write_text(text + text.replace("Host pi\n", "Host alias\n"))
-
     said: list[str] = []
 
     def say(line: str) -> None:

@@ -21,15 +21,14 @@ import edgecnn as ec
 from edgecnn.convert.export.config import ExportConfig
 from edgecnn.convert.training.choices import choose
 from edgecnn.convert.training.model.custom_model import resolved
-from edgecnn.convert.training.model.networks import NETWORKS
 from edgecnn.edge.errors import ConfigError, EdgeCnnError
 from edgecnn.edge.manifest import Manifest
 from edgecnn.workflows import fit as fits
 from edgecnn.workflows import ray_nodes as rays
-from edgecnn.workflows import rungs
 from edgecnn.workflows.fit_costs import kept_costs
 from edgecnn.workflows.networks import NetworkWork, Training
-from edgecnn.workflows.rungs import TrainingPace
+from tests.api.test_fit import few_networks
+from tests.conftest import Lines
 from tests.convert.training.runs import same
 from tests.drawings import write_letters
 
@@ -39,19 +38,14 @@ CONFIG = ec.TrainConfig(recipe="notebook", epochs=2, learning_rate=0.003)
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-class Said:
+class Said(Lines):
     """Progress that keeps its lines, and may act on one."""
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.act: Any = lambda line: None
+    act: Any = staticmethod(lambda line: None)
 
     def say(self, text: str) -> None:
-        self.lines.append(text)
+        super().say(text)
         self.act(text)
-
-    def step(self, done: int, total: int, text: str, detail: str = "") -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +138,9 @@ def test_fit_trains_its_networks_on_the_nodes_and_judges_one_file_here(
     monkeypatch.setattr(fits, "kept_costs", slow_by_area)
     # The smaller network, in place of the one for pictures: the nodes have it too.
     monkeypatch.setattr(fits, "choose", lambda base, train: choose(replace(base, network="strided"), train))
-    monkeypatch.setattr(fits, "NETWORKS", {"strided": NETWORKS["strided"]})
-    monkeypatch.setattr(fits, "_SCALES", (0.125, 0.25))
+    few_networks(monkeypatch, "strided", (0.125, 0.25))
     monkeypatch.setattr(fits, "_least_epochs", lambda job: 1)
     monkeypatch.setattr(fits, "is_a_guess", lambda probabilities, labels: False)
-    monkeypatch.setattr(rungs, "_paces", lambda networks, minutes, fewer: [TrainingPace(0.0, 6.0)] * len(networks))
     side = ec.load_dataset(photos).train.shape[0]
     budget, options = ec.Budget(max_drop_points=None, max_p90_ms=0.9 * side * side / 1000), ec.FolderOptions(val_share=0.2)
     named: Any = {"images": options, "allow": ("noise",), "ray": cluster.address, "progress": said}

@@ -15,9 +15,9 @@ from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
+from tests.cli.always_right import SHORT
 from tests.cli.commands.own_things import photos, save_linear
 
-SHORT = ("--launches", "2", "--min-runs", "4", "--min-seconds", "0")
 pytestmark = pytest.mark.usefixtures("made_here")
 
 
@@ -272,8 +272,3 @@ def test_diagnose_looks_at_images_from_all_over(exported: Path, terminal: Any, m
 
 def test_a_file_that_is_not_there_is_no_folder(terminal: Any) -> None:
     assert "nowhere.tflite does not exist" in terminal.fails(4, "bench", "nowhere.tflite")
-
-
-def test_keep_accuracy_takes_points(exported: Path, terminal: Any) -> None:
-    line = terminal.fails(2, "export", exported / "model.keras", "--keep-accuracy", "0")
-    assert re.search(r"--keep-accuracy.*above 0.*\b100 percentage points.*0\.0$", line)

@@ -9,9 +9,8 @@ import pytest
 
 
 @pytest.fixture
-def pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pipes(tmp_path: Path) -> Path:
     """The current folder, with a pipe of each suffix that nobody writes into."""
-    monkeypatch.chdir(tmp_path)
     for suffix in ("tflite", "onnx", "keras", "json", "png", "toml", "txt", "csv", "npz", "zip"):
         os.mkfifo(tmp_path / f"pipe.{suffix}")
     return tmp_path

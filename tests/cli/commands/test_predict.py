@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgecnn as ec
 from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.manifest import Fitted, Manifest, SplitOff
 from tests.edge.inference.thresholds import with_threshold
@@ -94,8 +95,11 @@ def test_a_border_that_is_neither_light_nor_dark_is_a_warning_that_names_the_opt
     text = terminal.passes("predict", exported / "int8.tflite", "grey.png")
     (warning,) = (line for line in terminal.err.splitlines() if line.startswith("warning: "))
     assert "grey.png" in warning
-    assert "--background" in warning
+    assert "(--background)" in warning
     assert ", doubtful" in text
+    (answer,) = ec.predict(exported / "int8.tflite", ["grey.png"]).images
+    assert answer.doubt
+    assert "(background)" in answer.doubt  # Python has a parameter of that name.
     stated = terminal.passes("predict", exported / "int8.tflite", "grey.png", "--background", "light")
     assert "warning" not in terminal.err
     assert "doubtful" not in stated

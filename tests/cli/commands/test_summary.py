@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from edgecnn.__main__ import main
 from edgecnn.edge.packages import install_command
 
 # Counts of the network in `exported`, for 12x12 images of 3 classes.
@@ -110,8 +109,7 @@ def test_a_folder_is_one_table_with_a_row_for_each_file(exported: Path, terminal
 
 def test_a_bundle_and_a_file_of_one_are_read_too(exported: Path, tmp_path: Path, terminal: Any) -> None:
     path = tmp_path / "bars.zip"
-    command = ["bundle", exported, "--out", path, "--file", "int8.tflite", "--file", "int8.onnx", "--images", 30]
-    assert main([str(part) for part in command]) == 0
+    terminal.passes("bundle", exported, "--out", path, "--file", "int8.tflite", "--file", "int8.onnx", "--images", 30)
     text = terminal.passes("summary", path)
     assert sum(f"{MACS:,}" in line for line in text.splitlines()) == 2
     first = " ".join(terminal.passes("summary", path / "int8.tflite").split())

@@ -20,9 +20,8 @@ KEPT = Path(__file__).parents[2] / "kept" / "keras2"
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with pictures of two classes, in a folder with what Teachable Machine exports."""
-    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name, colour in (("cat", 0), ("white dog", 2)):
         folder = Path("photos", name)
@@ -45,7 +44,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_its_keras_model_is_exported_with_its_labels(photos: Path, terminal: Any) -> None:
     given = "--labels", "labels.txt", "--data", photos, "--format", "tflite", "--quantize", "float32"
-    assert terminal.run("export", "keras_model.h5", *given) == 0
+    terminal.passes("export", "keras_model.h5", *given)
     assert "pixels go in as 0.00784314 * pixel - 1, crop, as its layers say" in " ".join(terminal.err.split())
     manifest = Manifest.load(Path("artifacts/keras_model"))
     taken = manifest.preprocessing
@@ -55,15 +54,15 @@ def test_its_keras_model_is_exported_with_its_labels(photos: Path, terminal: Any
     assert manifest.artifacts[0].path == "model.keras"
     # The .zip file holds the same model, with its labels: what is exported of it goes into the same folder.
     before = manifest.source().sha256
-    assert terminal.run("export", "converted_keras.zip", "--data", photos, *given[4:], "--out", "artifacts/keras_model") == 0
+    terminal.passes("export", "converted_keras.zip", "--data", photos, *given[4:], "--out", "artifacts/keras_model")
     assert Manifest.load(Path("artifacts/keras_model")).source().sha256 == before
 
 
 def test_its_zip_file_is_a_model_with_class_names(photos: Path, terminal: Any) -> None:
-    assert terminal.run("predict", "converted_keras.zip", photos / "cat/0.png") == 0
-    assert "white dog" in terminal.out
-    assert "no manifest.json in it; pixels go in as 0.00784314 * pixel - 1" in " ".join(terminal.out.split())
-    assert terminal.run("summary", "converted_keras.zip") == 0
+    text = " ".join(terminal.passes("predict", "converted_keras.zip", photos / "cat/0.png").split())
+    assert "white dog" in text
+    assert "no manifest.json in it; pixels go in as 0.00784314 * pixel - 1" in text
+    terminal.passes("summary", "converted_keras.zip")
 
 
 def of_its_names() -> Any:
@@ -87,10 +86,10 @@ def test_its_tflite_file_is_known_by_its_tensors_and_taken_out_of_its_zip_file(p
     with zipfile.ZipFile("converted_tflite.zip", "w") as archive:
         archive.writestr("model_unquant.tflite", converter.convert())
         archive.write("labels.txt")
-    assert terminal.run("predict", "converted_tflite.zip", photos / "cat/0.png") == 0
-    assert "pixels go in as 0.00784314 * pixel - 1" in " ".join(terminal.out.split())
+    text = " ".join(terminal.passes("predict", "converted_tflite.zip", photos / "cat/0.png").split())
+    assert "pixels go in as 0.00784314 * pixel - 1" in text
     int8 = "--format", "tflite", "--quantize", "int8"
-    assert terminal.run("export", "converted_tflite.zip", "--data", photos, *int8, "--out", "out") == 0
+    terminal.passes("export", "converted_tflite.zip", "--data", photos, *int8, "--out", "out")
     manifest = Manifest.load(Path("out"))
     assert (manifest.preprocessing.fit, manifest.class_names) == ("crop", ("cat", "white dog"))
     # Its quantized files take pixels in another way.
@@ -108,6 +107,5 @@ def test_another_preprocessing_contradicts_its_layers(photos: Path, terminal: An
 def test_a_damaged_zip_file_is_no_bundle_either(photos: Path, terminal: Any) -> None:
     with zipfile.ZipFile("converted_keras.zip", "w") as archive:
         archive.writestr("keras_model.h5", b"no model")
-    assert "converted_keras.zip/keras_model.h5 is not a Keras file (no HDF5 mark)" in terminal.fails(
-        4, "summary", "converted_keras.zip"
-    )
+    line = terminal.fails(4, "summary", "converted_keras.zip")
+    assert "converted_keras.zip/keras_model.h5 is not a Keras file (no HDF5 mark)" in line

@@ -48,9 +48,8 @@ def test_what_is_said_is_in_the_settings_and_what_is_not_is_left_open() -> None:
 
 @pytest.mark.usefixtures("made_here", "one_stage")
 def test_validation_shows_in_the_progress_and_the_result_and_the_export_draws_the_same_images(
-    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Any
+    idx_folder: Path, terminal: Any
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     typed = ("train", "--data", idx_folder, "--epochs", "2", "--filters", "4,4,4", "--out", "out")
     line = terminal.fails(2, *typed, "--val-share", "0", "--patience", "1")
     assert re.search(r"--patience needs validation images.*bars.*--val-share 0\.1.*\bval/", line)
