@@ -134,6 +134,7 @@ def test_a_warning_on_standard_error_is_coloured_on_a_terminal_alone(
         (("new/int8.TFLITE",), (), "int8.TFLITE has a model's or a manifest's name"),
         (("a.json", "./a.json"), (), r"a\.json is named twice"),
         (("a.json",), ("x/../a.json",), r"a\.json is named twice"),
+        (("file",), ("file/pi4",), "file is named twice, or is an input"),
         (("file/a.json",), (), r"file can't be written"),
     ],
 )
