@@ -83,7 +83,7 @@ def check_writable(outputs: Sequence[Path], inputs: Sequence[Path] = ()) -> None
         ConfigError: If one is a folder, in a folder that can't be made, a model or a manifest, or named twice or as an input.
     """
     # A bundle, and a file of several boards' results, are named like a folder of what they hold.
-    taken = {taken for path in inputs for taken in (path.resolve(), *path.resolve().parents)}
+    taken = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
     for path in outputs:
         if str(path) == "-":
             raise ConfigError("- is only for --json: name a file")

@@ -10,10 +10,9 @@ import edgecnn
 ROOT = Path(edgecnn.__file__).parent
 # What a command's module may import before it runs: what is declared, and what parses and prints.
 ALLOWED = (
-    "edgecnn.commands.shared", "edgecnn.shell", "edgecnn.edge.errors", "edgecnn.edge.files", "edgecnn.edge.model_folder",
-    "edgecnn.edge.formats", "edgecnn.edge.manifest", "edgecnn.edge.model.interface", "edgecnn.edge.option",
-    "edgecnn.edge.option", "edgecnn.edge.result", "edgecnn.edge.packages", "edgecnn.edge.files",
-    "edgecnn.edge.text", "edgecnn.edge.data.folder_options", "edgecnn.edge.serving.options", "edgecnn.edge.serving.decoder",
+    "edgecnn.commands.shared", "edgecnn.shell", "edgecnn.edge.errors", "edgecnn.edge.files", "edgecnn.edge.formats",
+    "edgecnn.edge.manifest", "edgecnn.edge.model.interface", "edgecnn.edge.option", "edgecnn.edge.result", "edgecnn.edge.text",
+    "edgecnn.edge.data.folder_options", "edgecnn.edge.serving.options", "edgecnn.edge.serving.decoder",
     "edgecnn.benchmarks.gate.budget", "edgecnn.benchmarks.deploy.options", "edgecnn.benchmarks.measure.options",
     "edgecnn.convert.training.config", "rich", "typer",
 )  # fmt: skip
