@@ -130,7 +130,7 @@ def bench(  # Longer than 50 lines: its arguments and their docs.
 
     runtimes = runtime_formats([runtime] if isinstance(runtime, str) else list(runtime))
     targets = [target] if isinstance(target, (str, Path, ModelFolder)) else list(target)
-    if len(targets) > 1 and not all(format_of(Path(str(item))) for item in targets):
+    if len(targets) != 1 and not (targets and all(format_of(Path(str(item))) for item in targets)):
         raise ConfigError(f"bench takes one folder, or model files with {field('reference')}: name them")
     usage = Usage(data, images, interface, trust, signature)
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.benchmarks.measure.options import Allow
 from edgecnn.commands.shared import RESULT
-from edgecnn.edge.errors import GateFailed, InvalidMeasurement
+from edgecnn.edge.errors import ConfigError, GateFailed, InvalidMeasurement, field
 from edgecnn.edge.option import Option, checked
 from edgecnn.shell.call import Call
 from edgecnn.shell.console import Json, Verbose, emit
@@ -64,6 +64,8 @@ def _named(side: "Side", name: str) -> "list[tuple[str, Report]]":
     from edgecnn.benchmarks.results.records import Report
 
     several = [side] if isinstance(side, (str, Path, Report)) else list(side)
+    if not several:
+        raise ConfigError(f"{field(name)} has no result: name one")
     return [
         (name if len(several) == 1 else f"{name} {place + 1}", item)
         if isinstance(item, Report)

@@ -73,6 +73,9 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         ConfigError: If a file is unverified and not trusted, the address can't be listened on, or there is no such camera.
         MissingDependency: If a package of the serve extra, a runtime, or the camera's package is not installed.
     """
+    named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
+    if not named:
+        raise ConfigError(f"{field('targets')} names nothing to answer with: name a folder with a manifest, or a file")
     for package in _PACKAGES:
         if not package.is_installed:
             raise package.missing
@@ -85,7 +88,6 @@ def serve(  # Longer than 50 lines: its arguments and their docs.
         from edgecnn.edge.serving.service.systemd import inherited
 
         usage = Usage(None, images, interface, (), signature, options.threads)
-        named = (targets,) if isinstance(targets, (str, Path)) else tuple(targets)
         source = ModelSource(named, usage.classifier, last_verdict, options.trust_unverified)
         sockets = inherited()
         is_local = all(is_loopback(host) for host in sockets.hosts or (options.host,))

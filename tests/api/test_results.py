@@ -92,6 +92,15 @@ def test_what_is_asked_for_and_not_there_is_named_as_python_names_it(exported: P
         ec.sweep([(4, 4, 4)], reach_percent=0)
 
 
+def test_a_list_of_no_files_or_results_is_refused() -> None:
+    with pytest.raises(ec.ConfigError, match="bench takes one folder, or model files"):
+        ec.bench([])
+    with pytest.raises(ec.ConfigError, match="old has no result"):
+        ec.compare([], [])
+    with pytest.raises(ec.ConfigError, match="targets names nothing"):
+        ec.serve([])
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
