@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgecnn.commands.shared import Data, Images, StatedInterface
 from edgecnn.edge.data.folder_options import NO_OPTIONS
-from edgecnn.edge.errors import ConfigError
+from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.formats import FORMATS, format_of, is_exported
 from edgecnn.edge.option import Option, checked, png
 from edgecnn.edge.result import SILENT, Progress
@@ -70,6 +70,8 @@ def diagnose(  # Longer than 50 lines: its arguments and their docs.
         if FORMATS[quantized.format].pair is None:
             others = " or ".join(f"a {row.suffix} file" for row in FORMATS.values() if row.pair)
             raise ConfigError(f"{models.named}: the layers of .{quantized.format} files can't be compared: name {others}")
+        if not float_file and not (models.folder / beside.name).exists():
+            raise ArtifactError(f"{beside} does not exist: name the file's float32 with {field('float_file')}")
         float32 = read_model(beside) if float_file else read_model(models.folder / beside.name, quantized.manifest)
         classifier = usage.classifier(float32)
         test = usage.test_images(models, str(beside), classifier, progress)

@@ -56,6 +56,7 @@ def test_an_altered_bundle_and_a_file_that_it_has_not_are_refused_by_every_comma
         ("predict {bundle}/int8.onnx --index 30", 2, "images are 0 to 29"),
         ("bench {bundle} --runtime keras", 2, "holds no Keras model"),
         ("bench {bundle}/int8.onnx", 2, "whole bundle.*bench {bundle} --runtime onnx"),
+        ("diagnose {bundle}/int8.tflite", 4, "edgecnn: {bundle}/float32.tflite does not exist: .*--float$"),
         ("verify {bundle} --tolerance 2", 2, "--tolerance.* 0 to 1, got 2"),
     ],
 )
