@@ -42,7 +42,7 @@ def test_a_file_that_is_no_model_exits_with_4(name: str, part: str, terminal: An
     assert terminal.out == ""
 
 
-@pytest.mark.parametrize("command", ["evaluate", "bench", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "bench", "export", "summary"])
 def test_an_altered_file_exits_with_4(command: str, artifacts: Path, terminal: Any) -> None:
     name = "model.keras" if command == "export" else "int8.tflite"
     data = bytearray((artifacts / name).read_bytes())

@@ -343,14 +343,6 @@ def test_numpy_starts_no_threads_of_its_own_unless_the_user_says_so(given: dict[
 
 def test_a_user_who_may_start_no_thread_can_run_what_needs_none() -> None:
     # A limit of processes does not hold for root, as who tests may run.
-    code = """
-import _thread, sys
-def refused(*_):
-    raise RuntimeError("can't start new thread")
-_thread.start_new_thread = refused
-sys.argv = ["edgecnn", "--version"]
-from edgecnn.__main__ import run
-run()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    refused = 'def refused(*_): raise RuntimeError("can\'t start new thread")\nentry._thread.start_new_thread = refused\n'
+    done = finished(AS_COMMAND.format(arguments=["--version"]) + f"{refused}entry.run()", stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
