@@ -300,11 +300,7 @@ def _has_learnt_some(dataset: Dataset, before: DatasetRecord, now: DatasetRecord
 
 
 def images_for(
-    known: Manifest | None,
-    data: Dataset | str | Path | None,
-    images: FolderOptions,
-    progress: Progress,
-    needed: bool = False,
+    known: Manifest | None, data: Dataset | str | Path | None, images: FolderOptions, progress: Progress, needed: bool = False
 ) -> Dataset:
     """Return the images to train on; of a model that continues with its classes, its own, or those of `data` in its order.
 

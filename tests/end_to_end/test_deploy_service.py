@@ -49,14 +49,10 @@ def service(board: Any, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def picture(idx_folder: Path) -> bytes:
-    return png(load_test(idx_folder))
-
-
-def png(test: Split) -> bytes:
-    """Return the first test image as a picture."""
+def picture(test_split: Split) -> bytes:
+    """The first test image."""
     stream = BytesIO()
-    Image.fromarray(test.images([0])[0, :, :, 0]).save(stream, "png")
+    Image.fromarray(test_split.images([0])[0, :, :, 0]).save(stream, "png")
     return stream.getvalue()
 
 
