@@ -96,11 +96,6 @@ class NetworkWork:
         """Return the name of the plain file of a precision."""
         return FORMATS[self.exporting.formats[0]].file_name(precision)
 
-    def ahead(self, trainings: Sequence[Training]) -> None:
-        """Train all networks that are not trained yet, if that happens elsewhere. Errors are those of `trained`."""
-        if self.train_ahead:
-            self.train_ahead(self, [one for one in trainings if not self.is_trained(one.config, one.folder)])
-
     def network(self, training: Training) -> SweptNetwork:
         """Train and export a network, unless that is already done."""
         config, folder, said = training
@@ -363,7 +358,9 @@ def trainings_of(networks: Sequence[PlannedNetwork], epochs: int | None = None) 
             config, said = replace(config, epochs=epochs), f"{said}, {counted(epochs, 'epoch')}"
         found.append((work, Training(config, folder, said)))
     for work in {work.size: work for work, _ in found}.values():
-        work.ahead([training for other, training in found if other.size == work.size])
+        if work.train_ahead:
+            of_size = [training for other, training in found if other.size == work.size]
+            work.train_ahead(work, [one for one in of_size if not work.is_trained(one.config, one.folder)])
     return found
 
 

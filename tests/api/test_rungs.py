@@ -41,7 +41,7 @@ class Work:
     def folder_of(self, config: TrainConfig) -> Path:
         return self.folder
 
-    def ahead(self, trainings: Sequence[Training]) -> None:
+    def train_ahead(self, work: Any, trainings: Sequence[Training]) -> None:
         self.ahead_for.append([(config.epochs, config.filters[0]) for config, _, _ in trainings])
 
     def trained(self, training: Training) -> Any:

@@ -18,7 +18,6 @@ from edgecnn.benchmarks.deploy.records import Deployed
 from edgecnn.benchmarks.remote.agent.service import ask
 from edgecnn.benchmarks.remote.install import running_version
 from edgecnn.benchmarks.remote.remote import Install
-from edgecnn.edge.data.dataset import load_test
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model_folder import ModelFolder
@@ -80,7 +79,7 @@ def files_in_service(board: Any) -> list[str]:
 
 
 def test_no_request_is_refused_while_updates_and_rollbacks_come(
-    board: Any, service: Server, picture: bytes, artifacts: Path, terminal: Any, tmp_path: Path
+    board: Any, service: Server, picture: bytes, test_split: Split, artifacts: Path, terminal: Any, tmp_path: Path
 ) -> None:
     pid = ask(state_of(board), {"do": "status"})["pid"]
     with clients(service, picture, pause=PAUSE) as many:
@@ -99,15 +98,9 @@ def test_no_request_is_refused_while_updates_and_rollbacks_come(
     answered = board_now["service"]["answers"]
     assert answered["all"]["pictures"] == sum(many.answers.values())
     assert answered["all"]["errors"] == 0
-    assert {label for _, label in many.answers} == {load_label(artifacts)}
+    assert {label for _, label in many.answers} == {str(test_split.labels[0])}
     assert len({sha256 for sha256, _ in many.answers}) == 2
     assert ask(state_of(board), {"do": "status"})["pid"] == pid
-
-
-def load_label(artifacts: Path) -> str:
-    """Return the class of the first test image."""
-    manifest = Manifest.load(artifacts)
-    return manifest.class_names[int(load_test(Path(str(manifest.dataset.source))).labels[0])]
 
 
 def test_a_service_that_dies_while_it_is_watched_has_the_earlier_bundle_again(
