@@ -54,21 +54,18 @@ def typer_command(
 
 def _parameter(setting: CommandOption) -> inspect.Parameter:
     option = setting.option
-    how: dict[str, Any] = {"help": _help(setting), "show_default": _default_text(setting)}
+    metavar = option.metavar or _METAVARS.get(setting.kind)
+    how: dict[str, Any] = {"help": _help(setting), "show_default": _default_text(setting), "metavar": metavar}
     default: Any = inspect.Parameter.empty if setting.required else None
     kind: Any = list[str] if setting.repeated else str
     if option.argument:
-        described: Any = typer.Argument(metavar=option.metavar or _METAVARS.get(setting.kind), **how)
+        described: Any = typer.Argument(**how)
     else:
         names = [setting.typed]
-        if setting.kind is bool:
-            kind, default = bool, False
-            if setting.two_flags:
-                names, default = [f"{setting.typed}/--no-{setting.typed[2:]}"], None
-            else:
-                how["show_default"] = False
-        else:
-            how["metavar"] = option.metavar or _METAVARS.get(setting.kind)
+        if setting.two_flags:
+            kind, names = bool, [f"{setting.typed}/--no-{setting.typed[2:]}"]
+        elif setting.kind is bool:
+            kind, default, how["show_default"] = bool, False, False
         names += [option.short] if option.short else []
         described = typer.Option(*names, rich_help_panel=setting.panel or None, **how)
     annotation: Any = Annotated[kind if default is inspect.Parameter.empty else kind | None, described]
