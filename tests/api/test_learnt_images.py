@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_stage")
 
 CONFIG = ec.TrainConfig(epochs=1)
 SMALL = replace(CONFIG, network="cnn", filters=(2, 2, 2))
+FLOAT: Any = {"formats": ["tflite"], "precisions": ["float32"]}
 BRIEF = ec.BenchOptions(plan=ec.PlanOptions(launches=1, min_runs=5, min_seconds=0))
 
 
@@ -113,7 +114,7 @@ def test_images_that_a_model_learnt_before_it_was_trained_further_are_a_doubt(co
     trained = ec.train(tmp_path / "more.npz", tmp_path / "further", config=config)
     assert trained.dataset.learnt == tuple(range(7))
     assert "Doubtful: 7 of 30 test" in " ".join(trained.to_text().split())
-    folder = ec.export(tmp_path / "further" / "model.keras", formats=["tflite"], precisions=["float32"])
+    folder = ec.export(tmp_path / "further" / "model.keras", **FLOAT)
     assert folder.manifest
     assert folder.manifest.dataset.learnt == tuple(range(7))
 
@@ -145,7 +146,7 @@ def test_validation_images_that_a_model_learnt_before_it_was_trained_further_set
     # Further training on the same images does not make it unknown.
     model = str(tmp_path / "on" / "model.keras")
     with pytest.raises(ec.ConfigError if learnt else ec.GateFailed, match="may have learned these" if learnt else "can't show"):
-        ec.export(model, formats=["tflite"], precisions=["float32"], max_error=1)
+        ec.export(model, max_error=1, **FLOAT)
     again = ec.train(data, tmp_path / "again", config=replace(CONFIG, model=model), images=now)
     assert again.dataset.validation == trained.dataset.validation
 
@@ -155,7 +156,7 @@ DOUBT = ("was trained elsewhere", " test/ folder", "test_list=FILE", "test_share
 
 def test_images_drawn_for_a_model_from_elsewhere_are_a_doubt_and_not_called_test_images(pets: Path, tmp_path: Path) -> None:
     shutil.copy(pets / "model" / "model.keras", tmp_path / "own.keras")
-    named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
+    named: dict[str, Any] = FLOAT | {"interface": "unit"}
     folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=options(), **named)
     asked = named | {"out": tmp_path / "other", "images": options(val_share=0.5), "max_error": 90}
     with pytest.raises(ec.ConfigError, match="may have learned these validation images"):
@@ -193,7 +194,7 @@ def test_listed_test_images_are_no_doubt_and_are_found_again(pets: Path, tmp_pat
     shutil.copy(pets / "model" / "model.keras", tmp_path / "own.keras")
     listed = tuple(sorted(f"{path.parent.name}/{path.name}" for path in (pets / "photos").rglob("test-*.png")))
     (tmp_path / "test.txt").write_text("\n".join(listed))
-    named: dict[str, Any] = {"interface": "unit", "formats": ["tflite"], "precisions": ["float32"]}
+    named: dict[str, Any] = FLOAT | {"interface": "unit"}
     images = ec.FolderOptions(test_list=tmp_path / "test.txt")
     folder = ec.export(tmp_path / "own.keras", pets / "photos", out=tmp_path / "out", images=images, **named)
     (tmp_path / "test.txt").unlink()
@@ -309,14 +310,7 @@ def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench
     model = keras.Sequential([keras.Input((12, 12, 1)), flat, dense])
     dense.set_weights([np.zeros((144, 3)), np.array([0.0, 2.0, 0.0])])
     model.save(tmp_path / "guess.keras")
-    folder = ec.export(
-        tmp_path / "guess.keras",
-        tmp_path / "images.npz",
-        formats=["tflite"],
-        precisions=["float32"],
-        out=tmp_path / "out",
-        interface="unit",
-    )
+    folder = ec.export(tmp_path / "guess.keras", tmp_path / "images.npz", out=tmp_path / "out", interface="unit", **FLOAT)
     assert folder.manifest
     assert folder.manifest.reference
     assert folder.manifest.reference.doubtful
@@ -327,7 +321,7 @@ def test_a_model_that_always_answers_the_commonest_class_is_doubtful_as_in_bench
 
 def test_files_are_compared_on_images_that_none_of_their_models_learnt(pets: Path, tmp_path: Path) -> None:
     ec.train(pets / "photos", tmp_path / "again", config=SMALL, images=options(split_seed=3))
-    ec.export(tmp_path / "again" / "model.keras", formats=["tflite"], precisions=["float32"])
+    ec.export(tmp_path / "again" / "model.keras", **FLOAT)
     files = [pets / "model" / "float32.tflite", tmp_path / "again" / "float32.tflite"]
     report = ec.bench(files, options=BRIEF, allow=("noise",))
     own = ec.load_dataset(pets / "photos", options()).test
