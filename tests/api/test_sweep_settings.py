@@ -29,10 +29,9 @@ def test_every_network_has_every_size_and_its_usual_dropout() -> None:
 
 
 def test_a_function_has_every_combination_of_its_arguments_in_any_kind_of_list() -> None:
-    default = FILTERS
     assert found(("own_nets:sized",), (), {"width": [2, 3], "norm": ["true"]}) == [
-        ("own_nets:sized", default, ("width=2", "norm=true"), None),
-        ("own_nets:sized", default, ("width=3", "norm=true"), None),
+        ("own_nets:sized", FILTERS, ("width=2", "norm=true"), None),
+        ("own_nets:sized", FILTERS, ("width=3", "norm=true"), None),
     ]
     assert found(("cnn",), [[4, 4, 4]]) == found(("cnn",), ((4, 4, 4),))
     assert found(("own_nets:sized",), (), {"width": np.array([2, 3])}) == found(("own_nets:sized",), (), {"width": (2, 3)})
@@ -40,12 +39,11 @@ def test_a_function_has_every_combination_of_its_arguments_in_any_kind_of_list()
 
 def test_each_network_gets_the_arguments_that_it_takes() -> None:
     given = {"dropout": [0, 0.5], "width": [2], "rate": [0.1]}
-    default = FILTERS
     assert found(("strided", "own_nets:sized", "own_nets:grey"), SIZES[:1], given) == [
         ("strided", (4, 4, 4), (), 0.0),
         ("strided", (4, 4, 4), (), 0.5),
-        ("own_nets:sized", default, ("width=2", "rate=0.1"), None),
-        ("own_nets:grey", default, (), None),
+        ("own_nets:sized", FILTERS, ("width=2", "rate=0.1"), None),
+        ("own_nets:grey", FILTERS, (), None),
     ]
 
 
