@@ -260,4 +260,6 @@ def class_names_of(names: tuple[str, ...], columns: int | None, model: ModelFile
         return tuple(str(index) for index in range(classes))
     # ImageNet has two classes called crane: by name alone one of them would be lost.
     count = Counter(names)
-    return tuple(f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names))
+    apart = tuple(f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names))
+    # One of them may be called `crane (134)` already.
+    return apart if len(set(apart)) == classes else tuple(f"{name} ({index})" for index, name in enumerate(names))

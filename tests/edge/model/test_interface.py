@@ -2,14 +2,24 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgecnn.edge.errors import ConfigError
 from edgecnn.edge.manifest import Preprocessing, TensorSpec
-from edgecnn.edge.model.interface import SCHEMES, Interface, as_interface, formula, preprocessing, require_channels
+from edgecnn.edge.model.interface import (
+    SCHEMES,
+    Interface,
+    as_interface,
+    class_names_of,
+    formula,
+    preprocessing,
+    require_channels,
+)
 from edgecnn.edge.model.preprocess import input_table
+from edgecnn.edge.model_file import ModelFile
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,18 @@ def test_a_scheme_may_be_named_in_place_of_an_interface() -> None:
     given = Interface(SCHEMES["raw"], "logits")
     assert as_interface(given) is given
     assert as_interface(None) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "apart"),
+    [
+        (("a", "b", "c"), ("a", "b", "c")),
+        (("a", "b", "a"), ("a (0)", "b", "a (2)")),
+        (("a", "a", "a (0)"), ("a (0)", "a (1)", "a (0) (2)")),
+    ],
+)
+def test_no_two_classes_have_one_name(names: tuple[str, ...], apart: tuple[str, ...]) -> None:
+    assert class_names_of(names, 3, ModelFile(Path("a.onnx"), "onnx", b"", None, None, None)) == apart
 
 
 @pytest.mark.parametrize(
