@@ -91,14 +91,14 @@ def how_measured(report: Report) -> list[str]:
             "that frame came first. Response: from when a frame was due to its answer; dropped frames have none."
         )
     lines += [f"By op: {caveat}." for caveat in sorted({file.profile.caveat for file in report.files if file.profile})]
-    return [*lines, *_machine(report)]
+    runtimes = ", ".join(sorted({file.runtime for file in report.files}))
+    measured = f"Runtimes: {runtimes}. Measured at {report.before.time}."
+    return [*lines, f"Machine: {_machine(report)}; {_state(report)}.", measured]
 
 
-def _machine(report: Report) -> list[str]:
+def _machine(report: Report) -> str:
     host = report.machine
-    machine = ", ".join(part for part in (host.board, host.cpu, host.machine, counted(host.cores, "core")) if part)
-    runtimes = ", ".join(sorted({result.runtime for result in report.files}))
-    return [f"Machine: {machine}; {_state(report)}.", f"Runtimes: {runtimes}. Measured at {report.before.time}."]
+    return ", ".join(part for part in (host.board, host.cpu, host.machine, counted(host.cores, "core")) if part)
 
 
 def _state(report: Report) -> str:
@@ -237,9 +237,8 @@ def _device(device: DeviceResult, verbose: bool) -> list[str]:
     report = device.result
     if report is None:
         return [f"{device.host}: NO RESULT: {device.error}"]
-    machine, after = report.machine, report.after
-    parts = [machine.board, machine.cpu, machine.machine, f"{counted(machine.cores, 'core')}", f"Python {machine.python}"]
-    lines = [f"{device.host}: {report.verdict.status}. {', '.join(part for part in parts if part)}."]
+    after = report.after
+    lines = [f"{device.host}: {report.verdict.status}. {_machine(report)}, Python {report.machine.python}."]
     state = [f"at least {counted(min(file.latency.runs for file in report.files), 'run')} of each file"]
     if report.before.governors:
         state.append(f"governor {', '.join(report.before.governors)}")

@@ -1,15 +1,18 @@
 """A small benchmark of real files, run once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
+from edgecnn.benchmarks.machine.noise import Load
 from edgecnn.benchmarks.measure.candidates import folder_candidates
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.results.records import Report
+from edgecnn.benchmarks.timing.times import Times
 from edgecnn.edge.data.splits import Split
 from edgecnn.edge.model_folder import ModelFolder
 from tests.benchmarks.board import make_board
@@ -36,6 +39,12 @@ def measured(three_files: Path, test_split: Split) -> Report:
         command="edgecnn bench",
         versions={"edgecnn": "0", "numpy": "0"},
     )
+
+
+@pytest.fixture
+def quiet(measured: Report) -> Report:
+    """`measured`, as if the machine had been quiet."""
+    return replace(measured, noise=(), allowed=(), load=Load(1.0, 0.01, 0.0), empty_call=Times.pack([1]))
 
 
 @pytest.fixture

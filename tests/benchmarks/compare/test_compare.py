@@ -19,12 +19,6 @@ LOAD = Noise("load", None, "other processes used 1.20 cores while files were tim
 DRIFT = Noise("drift", "int8.tflite", "it drifted")
 
 
-@pytest.fixture
-def quiet(measured: Report) -> Report:
-    """`measured`, as if the machine had been quiet."""
-    return replace(measured, noise=())
-
-
 def launch(like: Launch, medians_ns: list[int]) -> Launch:
     """Return a launch whose rounds have these medians."""
     return replace(like, rounds=tuple(replace(like.rounds[0], measured=Times.pack([m - 5, m, m + 5])) for m in medians_ns))
