@@ -19,7 +19,7 @@ from edgecnn.benchmarks.doctor.known_problems import (
     version_key,
 )
 from edgecnn.benchmarks.machine.host import Machine, State
-from edgecnn.benchmarks.machine.host_text import memory_bytes
+from edgecnn.benchmarks.machine.host_text import memory_bytes, text
 from edgecnn.benchmarks.results.read import kept_report
 from edgecnn.benchmarks.show.remarks import no_faster_remarks
 from edgecnn.benchmarks.timing.latency import random_inputs
@@ -92,7 +92,7 @@ def _cpu_text(machine: Machine, facts: Facts) -> str:
 
 
 def _memory_finding(machine: Machine, root: Path) -> Finding:
-    free_bytes = memory_bytes(root, "MemAvailable")
+    free_bytes = memory_bytes(text(root / "proc/meminfo") or "", "MemAvailable")
     parts = [
         f"{size / 2**20:,.0f} MiB{word}"
         for size, word in ((machine.memory_bytes, ""), (free_bytes, " available"))

@@ -147,7 +147,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
         board=board_name(root),
         cpu=cpu_name(text(root / "proc/cpuinfo") or ""),
         cores=len(usable_cpus()),
-        memory_bytes=memory_bytes(root, "MemTotal"),
+        memory_bytes=memory_bytes(text(root / "proc/meminfo") or "", "MemTotal"),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         glibc=version if library == "glibc" else None,

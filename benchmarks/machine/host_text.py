@@ -146,9 +146,9 @@ def cpuinfo(content: str) -> list[tuple[str, str]]:
     return [(key.strip(), value.strip()) for key, _, value in pairs if value.strip()]
 
 
-def memory_bytes(root: Path, name: str) -> int | None:
-    """Return a size of /proc/meminfo, such as `MemTotal`; None if it is not reported."""
-    found = re.search(rf"^{name}: *(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+def memory_bytes(content: str, name: str) -> int | None:
+    """Return a size from the text of /proc/meminfo or a process's status, such as `MemTotal`; None if it is not there."""
+    found = re.search(rf"^{name}:[ \t]*(\d+) kB", content, re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 

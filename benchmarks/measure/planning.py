@@ -249,18 +249,12 @@ class Schedule:
         return self._asked if isinstance(self._asked, Plan) else choose_plan(self._asked, self.costs)
 
     def _step(self, launch: int, detail: str) -> None:
-        left = self._left(launch)
+        plan, left = self._plan, self._left(launch)
+        asked = plan or self._asked
+        of = f" of {asked.launches}" if asked.launches is not None and asked.until_width_percent is None else ""
+        steps = self._files * (1 + plan.rounds) * max(plan.launches, launch) if plan else self._files
         detail = detail if left is None else f"{detail}, about {duration_text(left)} left"
-        self._progress.step(self._done, self._steps(launch), f"launch {launch}{self._of_launches()}", detail)
-
-    def _of_launches(self) -> str:
-        plan = self._plan or self._asked
-        fixed = plan.launches is not None and plan.until_width_percent is None
-        return f" of {plan.launches}" if fixed else ""
-
-    def _steps(self, launch: int) -> int:
-        plan = self._plan
-        return self._files * (1 + plan.rounds) * max(plan.launches, launch) if plan else self._files
+        self._progress.step(self._done, steps, f"launch {launch}{of}", detail)
 
     def _left(self, launch: int) -> float | None:
         """Return the remaining time, if the rest is as much faster or slower than expected as the part done."""

@@ -15,7 +15,7 @@ from edgecnn.benchmarks.gate.budget import load_budgets
 from edgecnn.benchmarks.gate.gate import Policy
 from edgecnn.benchmarks.machine.host import Machine, machine_text, read_machine
 from edgecnn.benchmarks.measure.candidates import candidate_of, folder_candidates
-from edgecnn.benchmarks.measure.launches import measure
+from edgecnn.benchmarks.measure.launches import Candidate, measure
 from edgecnn.benchmarks.measure.options import BenchOptions, Plan, PlanOptions
 from edgecnn.benchmarks.measure.run import benchmark
 from edgecnn.benchmarks.remote.install import running_version
@@ -133,11 +133,10 @@ class Here:
 
     def compare(self, folder: Path, base: str, *, thorough: bool) -> dict[str, Interval]:
         """See `Runner`."""
-        models, files = ModelFolder(folder), exported(folder)
-        openers = [opener_for(runtime_for(file.format, self.runtime) or file.format) for file in files]
-        candidates = [
-            candidate_of(models.model(file.path), opener, 1, self.test) for file, opener in zip(files, openers, strict=True)
-        ]
+        models, candidates = ModelFolder(folder), list[Candidate]()
+        for file in exported(folder):
+            opener = opener_for(runtime_for(file.format, self.runtime) or file.format)
+            candidates.append(candidate_of(models.model(file.path), opener, 1, self.test))
         plan = THOROUGH if thorough else BRIEF
         measured, _ = measure(candidates, plan, lambda processes, launches: None, SILENT)
         names = [candidate.name for candidate in candidates]

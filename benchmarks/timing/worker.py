@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecnn.benchmarks.machine.host import read_clock
+from edgecnn.benchmarks.machine.host_text import memory_bytes, text
 from edgecnn.benchmarks.timing.latency import Stopwatch, WarmUp, random_inputs, run_paced
 from edgecnn.benchmarks.timing.profile import profile
 from edgecnn.benchmarks.timing.requests import (
@@ -163,11 +164,11 @@ def read_memory(status: Path = Path("/proc/self/status")) -> Memory:
     Raises:
         InvalidMeasurement: If the system does not report it.
     """
-    lines = status.read_text().splitlines() if status.exists() else []
-    sizes = {key: int(value.split()[0]) * 1024 for key, _, value in (line.partition(":") for line in lines) if key[:2] == "Vm"}
-    if not {"VmHWM", "VmRSS"} <= sizes.keys():
+    content = text(status) or ""
+    peak, steady = memory_bytes(content, "VmHWM"), memory_bytes(content, "VmRSS")
+    if peak is None or steady is None:
         raise InvalidMeasurement(f"{status} does not report the memory of a process: measure on Linux")
-    return Memory(sizes["VmHWM"], sizes["VmRSS"], time.process_time())
+    return Memory(peak, steady, time.process_time())
 
 
 _OF_THIS_PROCESS: list[Worker] = []

@@ -1,6 +1,5 @@
 """The child process that runs one file: its answers, and the errors if it fails or dies."""
 
-import functools
 import importlib
 import os
 import signal
@@ -211,6 +210,6 @@ def test_importing_the_library_is_timed_apart_from_loading_the_model(exported: P
 
 
 def test_what_a_runtime_prints_is_not_taken_for_a_result(exported: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with ModelProcess(request(exported / "int8.tflite", Opener(functools.partial(print, "noise"), TFLITE.open_model))):
+    with ModelProcess(request(exported / "int8.tflite", Opener(partial(print, "noise"), TFLITE.open_model))):
         pass
     assert "noise" not in capfd.readouterr().out

@@ -17,6 +17,7 @@ from edgecnn.edge.errors import ArtifactError, ConfigError, InvalidMeasurement
 from edgecnn.edge.inference.classifier import Classifier
 
 SIDE = 12  # Of the images of `exported`.
+BLACK = [np.zeros((1, SIDE, SIDE, 1), np.float32)]
 RUNS = 30
 RUNTIMES = {name: formats.RUNTIMES[runtime] for name, runtime in (("tflite", "litert"), ("onnx", "onnxruntime"))}
 FILES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
@@ -37,19 +38,19 @@ def event(name: str, op: str, duration: int, category: str = "Node") -> dict[str
 @pytest.mark.parametrize("name", ["keras", "tflite-runtime"])
 def test_a_runtime_without_a_profiler_is_refused_and_no_other_one_is_asked(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} has no op profiler"):
-        profile(b"", formats.RUNTIMES[name], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
+        profile(b"", formats.RUNTIMES[name], 1, BLACK, RUNS)
 
 
 @pytest.mark.parametrize(("images", "runs"), [(0, 1), (1, 0)])
 def test_without_inputs_or_runs_there_is_no_profile(images: int, runs: int) -> None:
     with pytest.raises(ValueError, match=f"at least one.*{images} and {runs}$"):
-        profile(b"", RUNTIMES["onnx"], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)] * images, runs)
+        profile(b"", RUNTIMES["onnx"], 1, BLACK * images, runs)
 
 
 @pytest.mark.parametrize("model_format", ["tflite", "onnx"])
 def test_a_damaged_file_is_refused(model_format: str) -> None:
     with pytest.raises(ArtifactError, match="copy it again"):
-        profile(b"damaged", RUNTIMES[model_format], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
+        profile(b"damaged", RUNTIMES[model_format], 1, BLACK, RUNS)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -117,7 +118,7 @@ def test_a_trace_that_misses_an_op_of_a_run_is_refused(events: list[dict[str, ob
 def test_ops_that_all_take_less_than_the_profiler_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_ort, "profile_ops", lambda *_: ("X profiler", [("Conv", 0)]))
     with pytest.raises(InvalidMeasurement, match=r"less than.*microsecond.*X profiler"):
-        profile(b"", RUNTIMES["onnx"], 1, [np.zeros((1, SIDE, SIDE, 1), np.float32)], RUNS)
+        profile(b"", RUNTIMES["onnx"], 1, BLACK, RUNS)
 
 
 def test_every_run_gets_one_image_and_the_images_rotate(monkeypatch: pytest.MonkeyPatch) -> None:
