@@ -54,7 +54,13 @@ def is_hdf5(data: bytes) -> bool:
 
 def is_of_keras_3(data: bytes) -> bool:
     """Return whether bytes are a .keras file that Keras 3 reads as it is, or are damaged: that is Keras's to say."""
-    return not is_hdf5(data) and not _is_keras_2_zip(data)
+    if is_hdf5(data):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return not str(json.loads(_member(archive, METADATA))["keras_version"]).startswith("2.")
+    except Exception:  # A damaged zip archive or JSON raises anything.
+        return True
 
 
 def read_written(data: bytes, origin: str) -> Written:
@@ -91,15 +97,6 @@ def in_words_of_keras_3(data: bytes, origin: str) -> tuple[bytes, str]:
         except Refused as error:
             raise ArtifactError(f"{origin}: {error}") from error
         return (_with_config(data, config), ".h5") if is_hdf5(data) else (_zip_with_config(data, config), ".keras")
-
-
-def _is_keras_2_zip(data: bytes) -> bool:
-    """Return whether bytes are a .keras file of Keras 2; what is damaged is Keras's to refuse."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return str(json.loads(_member(archive, METADATA))["keras_version"]).startswith("2.")
-    except Exception:  # A damaged zip archive or JSON raises anything.
-        return False
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
