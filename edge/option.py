@@ -215,7 +215,7 @@ def check_value(name: str, annotation: Any, option: Option, value: Any) -> None:
     """Check one value, or each of several, also of several in each; None is the default. Errors are those of `check`."""
     kind, takes_several, _ = kind_of(annotation)
     several, whole = isinstance(value, (tuple, list)), kind is int
-    if takes_several and isinstance(value, str):  # Each letter would be one of them.
+    if takes_several and isinstance(value, (str, Path)):  # Each letter of a text would be one of them.
         raise ConfigError(f"{field(name)} must be a list, got {value}")
     for item in value if several else [value]:
         if item is None:
@@ -227,10 +227,17 @@ def check_value(name: str, annotation: Any, option: Option, value: Any) -> None:
         if whole and not isinstance(item, Integral):
             accepted = option.range_text()
             raise ConfigError(f"{field(name)} must be a whole number{f', {accepted}' if accepted else ''}, got {text}")
+        if isinstance(item, str) and not item and Path in (kind, option.kind):
+            raise ConfigError(no_path(name))
         if kind is bool and item not in (True, False):  # Else "no" would be true.
             raise ConfigError(f"{field(name)} must be True or False, got {item}")
         if not option.accepts(item):
             raise ConfigError(f"{field(name)} must be {option.range_text()}, got {text}")
+
+
+def no_path(name: str) -> str:
+    """Return what is wrong with an empty text where a path belongs: the current folder would be meant by nobody."""
+    return f"{field(name)} is an empty text, as of a variable that is not set: name a file or a folder"
 
 
 def kind_of(annotation: Any) -> tuple[Any, bool, bool]:

@@ -25,6 +25,7 @@ from edgecnn.edge.data.pixel_digests import learnt_images
 from edgecnn.edge.data.splits import PARTS, FileSplit, Labels, Part, Split, Subset, drawn_evenly
 from edgecnn.edge.errors import ArtifactError, ConfigError, field
 from edgecnn.edge.manifest import BUNDLE_SUFFIX, DatasetRecord, Fit, Fitted, SplitOff, Validation
+from edgecnn.edge.option import no_path
 from edgecnn.edge.result import SILENT, Progress
 from edgecnn.edge.text import counted, printable
 
@@ -290,14 +291,15 @@ def find(data: str | Path | None) -> Found:
         return Found(SHIPPED, MNIST, Path())
     if isinstance(data, str) and data in REGISTERED:
         return Found(KERAS, data, Path())
+    if data == "":
+        raise ConfigError(no_path("data"))
     path = Path(data)
-    if path.is_dir() and data != "":  # As of a variable that is not set: it would be the current folder.
+    if path.is_dir():
         return Found(IDX if is_idx_folder(path) else IMAGES, path.resolve().name, path)
     if path.is_file() and path.suffix in (".npz", BUNDLE_SUFFIX):  # A bundle holds the test part of an .npz.
         return Found(NPZ, path.stem, path)
     raise ConfigError(
-        f"{data or 'an empty text'} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with "
-        f"{field('data')}"
+        f"{data} is not a folder, an .npz file or one of {', '.join(REGISTERED)}: name one of these with {field('data')}"
     )
 
 

@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecnn.edge.errors import ConfigError, field
-from edgecnn.edge.option import Option, declared, kind_of, option_of
+from edgecnn.edge.option import Option, declared, kind_of, no_path, option_of
 
 _REQUIRED = inspect.Parameter.empty
 Given = dict[tuple[str, ...], Any]
@@ -65,6 +66,8 @@ class CommandOption(NamedTuple):
 
     def _one(self, text: Any) -> Any:
         if self.option.parse is None:
+            if text == "" and self.kind is Path:
+                raise ConfigError(no_path(self.name))
             try:
                 return self.kind(text)
             except ValueError:

@@ -62,7 +62,7 @@ def test_parts_of_two_shapes_are_refused(npz: Path) -> None:
         load_dataset(npz)
 
 
-@pytest.mark.parametrize("data", ["nowhere", "notes.txt", "./mnist", "MNIST", "cifar1000", ""])
+@pytest.mark.parametrize("data", ["nowhere", "notes.txt", "./mnist", "MNIST", "cifar1000"])
 def test_what_is_no_data_is_refused_with_what_is(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").touch()
@@ -70,6 +70,12 @@ def test_what_is_no_data_is_refused_with_what_is(data: str, tmp_path: Path, monk
     for load in (load_dataset, load_test):
         with pytest.raises(ConfigError, match=expected):
             load(data)
+
+
+def test_an_empty_text_is_not_the_current_folder() -> None:
+    for load in (load_dataset, load_test):
+        with pytest.raises(ConfigError, match="data is an empty text"):
+            load("")
 
 
 def test_a_name_is_a_path_only_if_it_is_written_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

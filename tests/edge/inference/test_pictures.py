@@ -91,6 +91,10 @@ def test_one_picture_needs_no_list_and_no_text_is_taken_for_one(
         ec.predict(model, "nosuchfile.png")
     with pytest.raises(ConfigError, match="trust must be a list, got mine"):
         ec.predict(model, "photo.png", trust="mine")
+    with pytest.raises(ConfigError, match="trust must be a list, got mine"):
+        ec.predict(model, "photo.png", trust=Path("mine"))  # type: ignore[arg-type]  # As a user who has one.
+    with pytest.raises(ConfigError, match="target is an empty text"):
+        ec.predict("", "photo.png")
 
 
 def test_an_image_that_can_t_be_read_is_named_and_keeps_no_other_from_an_answer(exported: Path, tmp_path: Path) -> None:
