@@ -7,7 +7,7 @@ from edgecnn.convert.diagnose import Diagnosis, LayerError
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.data.pixel_digests import learnt_note
 from edgecnn.edge.errors import setting
-from edgecnn.edge.export_records import Tuned
+from edgecnn.edge.export_records import NOT_SHOWN, Tuned
 from edgecnn.edge.show.pictures import png_figure
 from edgecnn.edge.show.table import TextTable, table_text
 from edgecnn.edge.text import WIDTH, counted, paragraph, paragraphs
@@ -82,8 +82,7 @@ def advice(trained: TrainResult) -> list[str]:  # Longer than 50 lines: one case
             if trained.test_accuracy > guess + _OVERFITTED:
                 return [
                     f"Too few test images: {trained.test_accuracy:.2%} of {counted(trained.test_images, 'test image')} are "
-                    "right, which does not show that it is better than always answering the most frequent class, right on "
-                    f"{guess:.2%}. Add some"
+                    f"right, {NOT_SHOWN}, right on {guess:.2%}. Add some"
                 ]
             fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
             if learnt and epochs < _BY_HEART:

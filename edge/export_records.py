@@ -328,7 +328,8 @@ class Calibration:
     warnings: tuple[str, ...]
 
 
-NO_BETTER_THAN_A_GUESS = "Doubtful: this is not shown to be better than always answering the most frequent class"
+NOT_SHOWN = "not shown to be better than always answering the most frequent class"
+NO_BETTER_THAN_A_GUESS = f"Doubtful: this is {NOT_SHOWN}"
 
 
 @dataclass(frozen=True)

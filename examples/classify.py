@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import edgecnn as ec
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 LOOK_SECONDS = 0.2
 CAMERA_SIZE = (640, 480)
 LAST = 10_000  # A service runs for months: it keeps this many times.

@@ -30,6 +30,7 @@ from edgecnn.convert.training.model.networks import CNN, NETWORKS
 from edgecnn.edge.data.dataset import Dataset, resized
 from edgecnn.edge.data.pixel_digests import evidence, held_out, unknown_split
 from edgecnn.edge.errors import GateFailed, field, setting
+from edgecnn.edge.export_records import NOT_SHOWN
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import Manifest
 from edgecnn.edge.model.preprocess import correct
@@ -293,10 +294,7 @@ def written(job: FitJob, tried: tuple[TriedNetwork, ...], measured_files: Sequen
         right, images = int(correct(probabilities, labels)[every].sum()), int(every.sum())
         accuracy = binomial.interval(right, images)
         if is_a_guess(probabilities[every], labels[every]):
-            reason = (
-                f"it is right on {right:,} of {images:,} test images, which does not show that it is better than always "
-                "answering the most frequent class"
-            )
+            reason = f"it is right on {right:,} of {images:,} test images, {NOT_SHOWN}"
             files[files.index(chosen)] = replace(chosen, status=UNJUDGED, reasons=(*chosen.reasons, reason))
             chosen = accuracy = doubt = more = None
     result = Fit(
