@@ -27,6 +27,7 @@ _RUN_TO_THE_END = 8
 """One deployment in this many is not killed; after it nothing of the killed ones may be left."""
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _WAIT_SECONDS = 30.0
+_SLOWER = 10  # A busy machine may take that many times as long as for the last one that ran to its end.
 _WATCH = "0.3s"
 
 
@@ -68,7 +69,7 @@ class DeployBoard:
             self._send(victim, process, signal.SIGKILL if victim == "power" else sent)
         how = f"{victim}, {sent.name} after {moment:.2f} of {self.seconds:.2f} s"
         try:
-            process.wait(_WAIT_SECONDS)
+            process.wait(max(_WAIT_SECONDS, _SLOWER * self.seconds))
         except subprocess.TimeoutExpired:
             process.kill()
             return Column.HANG, f"{how}: it does not end"
