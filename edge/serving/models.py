@@ -180,10 +180,6 @@ class ModelSource:
     verdict_of: Callable[[ModelFolder], LastVerdict | None]
     trust_unverified: bool = False
 
-    def __post_init__(self) -> None:
-        if not self.targets:
-            raise ConfigError("nothing is named: name a folder, a bundle or a file")
-
     def load(self, check: Check | None = None) -> Models:
         """Open all files, and have `check` see each of them, if there is one.
 
