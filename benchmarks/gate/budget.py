@@ -156,6 +156,7 @@ def _numbers(table: Mapping[str, object], where: str) -> dict[str, float]:
             numbers[name] = float(value)
         except OverflowError:
             raise ConfigError(f"{where}: {name} is too large") from None
+    _budget(numbers, where)  # Also of a value that the command line overrides.
     return numbers
 
 

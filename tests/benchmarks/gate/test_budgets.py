@@ -117,9 +117,12 @@ def test_the_command_line_goes_over_both(tmp_path: Path) -> None:
     assert budgets.of("int8.tflite") == Budget(max_drop_points=0, max_p90_ms=3, max_size_kib=9)
 
 
-def test_a_limit_of_exported_files_alone_is_told_with_its_place_whatever_its_value(tmp_path: Path) -> None:
-    path = write(tmp_path, '[files."model.keras"]\nmax_p90_ms = -1')
-    with pytest.raises(ConfigError, match=r'budget\.toml, \[files\."model\.keras"\]: max_p90_ms applies only to exported'):
+@pytest.mark.parametrize(("where", "place"), [("", ""), ('[files."model.keras"]\n', r', \[files\."model\.keras"\]')])
+def test_a_value_out_of_range_that_the_command_line_overrides_is_the_files_error(
+    where: str, place: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, f"{where}max_p90_ms = -1")
+    with pytest.raises(ConfigError, match=rf"budget\.toml{place}: max_p90_ms must be above 0, got -1"):
         load_budgets(path, {"max_p90_ms": 3}, (*KNOWN, "model.keras"))
 
 
