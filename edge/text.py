@@ -86,6 +86,12 @@ def counted(items: int | Sized, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith(('s', 'nch', 'tch')) else 's'}"
 
 
+def share_text(share: float) -> str:
+    """Return a share, 0 to 1, in percent with four digits, or with as many as keep it from 100: `97.46 %`, `99.9991 %`."""
+    texts = (f"{100 * share:.{digits}g}" for digits in range(4, 17))
+    return f"{next((text for text in texts if share >= 1 or float(text) < 100), '100')} %"
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration with two digits, for example `0.8 s`, `45 s`, `12 min` or `3.5 h`."""
     units = ((3600, "h"), (60, "min"))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from edgecnn.edge.text import share_text
+
 ScoreName = Literal["probability", "margin", "max-logit", "energy"]
 _NAMES = {"margin": "a margin", "max-logit": "a largest logit", "energy": "an energy"}
 NOISE, BLANK = "noise", "blank"
@@ -85,7 +87,7 @@ class Threshold:
     @property
     def _limits(self) -> str:
         if self.score in ("probability", "margin"):
-            return f"{100 * self.least:.4g} %"
+            return share_text(self.least)
         return f"{self.least:.4g}" if self.most is None else f"{self.least:.4g} to {self.most:.4g}"
 
     @property

@@ -4,7 +4,7 @@ import numpy as np
 
 from edgecnn.edge.inference.predictions import Counted, Predicted, PredictedImage
 from edgecnn.edge.model.preprocess import Images
-from edgecnn.edge.text import WIDTH, counted, paragraph, printable
+from edgecnn.edge.text import WIDTH, counted, paragraph, printable, share_text
 
 # Larger images, which are photos, are not drawn with characters.
 _DRAWN = 32
@@ -75,5 +75,5 @@ def labels(item: PredictedImage, refusal: str) -> str:
     share = item.probabilities[item.predicted]
     answer = f"predicted {item.predicted} ({share:.1%})"
     if item.accepted is False:
-        answer = f"not sure: {item.predicted} at {100 * share:.4g} % {refusal}"
+        answer = f"not sure: {item.predicted} at {share_text(share)} {refusal}"
     return f"{known}{answer}{', doubtful' if item.doubt else ''}"

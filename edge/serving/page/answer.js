@@ -39,8 +39,9 @@ export function showAnswer(view, chosen, reference) {
 export function sureness({ label, probability, accepted, threshold }) {
   if (accepted !== false) return percent(probability);
   const { score, least, most } = threshold;
-  const figure = (value) => Number(value.toPrecision(4));
-  const share = (value) => `${figure(100 * value)}\u00a0%`;
+  const figure = (value, digits = 4) => Number(value.toPrecision(digits));
+  const share = (value, digits = 4) =>
+    value < 1 && digits < 17 && figure(100 * value, digits) >= 100 ? share(value, digits + 1) : `${figure(100 * value, digits)}\u00a0%`;
   const window = most === null ? figure(least) : `${figure(least)} to ${figure(most)}`;
   const limits = `${most === null ? "below" : "outside"} ${score === "margin" ? share(least) : window}`;
   const why = score === "probability" ? `is below the threshold ${share(least)}` : `with ${SCORES[score]} ${limits}`;

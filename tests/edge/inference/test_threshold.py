@@ -113,6 +113,7 @@ def test_a_bundle_carries_the_thresholds(artifacts: Path, tmp_path: Path, termin
     ("change", "text", "refusal"),
     [
         ({}, "90 %", "is below the threshold 90 %"),
+        ({"least": 0.99996}, "99.996 %", "is below the threshold 99.996 %"),  # Not 100 %, as which it would be rounded.
         ({"score": "margin"}, "margin 90 %", "with a margin below 90 %"),
         ({"score": "max-logit", "least": 7.5}, "max-logit 7.5", "with a largest logit below 7.5"),
         ({"score": "energy", "least": 7.5, "most": 20.25}, "energy 7.5 to 20.25", "with an energy outside 7.5 to 20.25"),

@@ -300,6 +300,7 @@ def test_one_module_alone_speaks_to_the_server() -> None:
     ("score", "least", "most", "said"),
     [
         ("probability", 0.9746, None, "is below the threshold 97.46 %"),
+        ("probability", 0.99996, None, "is below the threshold 99.996 %"),
         ("margin", 0.9746, None, "with a margin below 97.46 %"),
         ("energy", 9.8721, 25.4113, "with an energy outside 9.872 to 25.41"),
     ],
