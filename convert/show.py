@@ -82,7 +82,7 @@ def advice(trained: TrainResult) -> list[str]:  # Longer than 50 lines: one case
             if trained.test_accuracy > guess + _OVERFITTED:
                 return [
                     f"Too few test images: {trained.test_accuracy:.2%} of {counted(trained.test_images, 'test image')} are "
-                    f"right, {NOT_SHOWN}, right on {guess:.2%}. Add some"
+                    f"right: it is {NOT_SHOWN}, which is right on {guess:.2%}. Add some"
                 ]
             fix = f"then try {longer} and {setting('learning_rate', f'{trained.config.learning_rate / 10:g}')}"
             if learnt and epochs < _BY_HEART:

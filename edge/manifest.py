@@ -117,7 +117,7 @@ class SplitOff:
     @property
     def of_each_class(self) -> str:
         """The share for people, not rounded to whole percents: a small one would be none."""
-        return f"{100 * self.test_share:g}% of each class"
+        return f"{100 * self.test_share:.3g}% of each class"
 
 
 @dataclass(frozen=True)

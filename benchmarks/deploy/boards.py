@@ -84,7 +84,7 @@ def deploy_to(hosts: Sequence[str], order: Order, progress: Progress) -> tuple[D
     After the first failure no further board is begun; those under way are finished.
 
     Raises:
-        ConfigError: If a host name is invalid, or the bundle can't be read.
+        ConfigError: If no host is named, a name is invalid, or the bundle can't be read.
     """
     check_hosts(hosts)
     parts = chunks(order.bundle)
@@ -129,7 +129,7 @@ def rolled_back(hosts: Sequence[str], progress: Progress) -> tuple[Deployed, ...
     """Put the earlier bundle back into service on boards, side by side.
 
     Raises:
-        ConfigError: If a host name is invalid.
+        ConfigError: If no host is named, or a name is invalid.
     """
     check_hosts(hosts)
 
@@ -144,7 +144,7 @@ def statuses(hosts: Sequence[str], progress: Progress) -> DeployStatus:
     """Return what runs on boards.
 
     Raises:
-        ConfigError: If a host name is invalid.
+        ConfigError: If no host is named, or a name is invalid.
     """
     check_hosts(hosts)
 

@@ -59,8 +59,8 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
 
     Raises:
         ArtifactError: If a file is missing, damaged or stale.
-        ConfigError: If a host name is invalid, no file is for a device, the budget has a limit that would judge none, or a
-            bundle's images are to be others.
+        ConfigError: If no host is named, a name is invalid, no file is for a device, the budget has a limit that would judge
+            none, or a bundle's images are to be others.
     """
     check_hosts(hosts)
     with opened(target) as models, temporary_folder() as scratch:

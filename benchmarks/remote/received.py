@@ -53,7 +53,7 @@ _MEASURING = {
 # What follows from probabilities, of which a result has no more than these.
 _STATED = (
     *("loss", "reference_loss", "largest_confidence_change", "mean_confidence_change"),
-    *("brier_increase", "calibration_error", "reference_calibration_error", "flips", "accepted", "accepted_wrong"),
+    *("brier_increase", "calibration_error", "reference_calibration_error", "accepted", "accepted_wrong"),
 )
 
 
@@ -297,7 +297,7 @@ def _recounted(file: FileResult, of: Sent) -> Accuracy:
     found = replace(counted_here, **{name: getattr(stated, name) for name in _STATED})
     if _without_fractions(to_value(found)) != _without_fractions(to_value(stated)):
         raise _unlike(f"{file.name} was judged on other images, or its counts contradict each other")
-    return found
+    return replace(found, flips=stated.flips)  # Their confidences are the board's.
 
 
 def _without_fractions(value: Any) -> Any:

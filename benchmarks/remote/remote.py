@@ -64,7 +64,7 @@ def bench_devices(hosts: Sequence[str], job: Job, command: str, say: Tell = lamb
     ssh takes them, each once; `command` repeats it all; `say` gets lines of progress, each with its device.
 
     Raises:
-        ConfigError: If a host name is invalid, or the bundle can't be read.
+        ConfigError: If no host is named, a name is invalid, or the bundle can't be read.
     """
     check_hosts(hosts)
     request = _request(job)
@@ -86,7 +86,7 @@ def unreachable(hosts: Sequence[str], say: Tell = lambda text: None) -> dict[str
     """Connect to devices, side by side, and return those that can't run Python over ssh, by name, each with the reason.
 
     Raises:
-        ConfigError: If a host name is invalid.
+        ConfigError: If no host is named, or a name is invalid.
     """
     check_hosts(hosts)
     tried = side_by_side(hosts, lambda connection, tell: connection.greet(), say)

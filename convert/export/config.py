@@ -81,7 +81,6 @@ class ExportConfig:
     qat: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))  # Named twice, its files are made once.
         if self.batch not in BATCHES:
             raise ConfigError(f"{field('batch')}={self.batch} is unknown: use {' or '.join(BATCHES)}")
         for model_format in self.formats:
@@ -95,6 +94,7 @@ class ExportConfig:
                     others = [name for name in self.formats if precision in FORMATS[name].precisions]
                     fix = f"use {field('formats')}={others[0]} alone" if others else "choose another precision"
                     raise ConfigError(f"{model_format} has no {precision} (it has {has}): {fix}")
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))  # Named twice, its files are made once.
         self._check_io()
         if self.qat and (self.any_batch or not set(TRAINED) & set(self.precisions)):
             fix = f"{field('batch')}=1" if self.any_batch else f"{field('precisions')}={TRAINED[0]}"

@@ -91,10 +91,10 @@ class FolderOptions:
     val_list: tuple[str, ...] | None = None  # Of a record: names of the validation images; none if share and seed give them.
 
     def __post_init__(self) -> None:
+        check(self)
         for name in ("test_list", "labels"):
             if isinstance(given := getattr(self, name), str):  # Its letters are no paths.
                 object.__setattr__(self, name, Path(given))
-        check(self)
         if self.size is not None and (not isinstance(self.size, (tuple, list)) or len(self.size) != 2):
             raise ConfigError(f"{field('size')} must be a height and a width, got {_text(self.size)}")
         if not isinstance(self.test_list, Path):  # A record has share, seed and names where near-duplicates changed the draw.

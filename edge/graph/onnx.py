@@ -45,6 +45,7 @@ _SCALES = {
     "MatMulIntegerToFloat": (2, 3, 4, 5),
     "DynamicQuantizeMatMul": (2, 3),
     "MatMulNBits": (2, 3, 4),
+    "GatherBlockQuantized": (2, 3),
     "DynamicQuantizeLSTM": (8, 9, 10, 11),
 }
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -229,9 +230,7 @@ class _Reader:
             if source is None or source in self._counted or not self._is_parameter(node, place, name, source):
                 continue
             self._counted.add(source)
-            options = self._options[id(node)]
-            several_in_a_byte = node.op_type == "MatMulNBits" and place == 1
-            parameters += options["N"] * options["K"] if several_in_a_byte else math.prod(self._shapes[source] or ())
+            parameters += self._values(node, source)
             weight_bytes += bytes_of(self._shapes[source], self._dtypes[source]) or 0
         writes = [joined.get(name, name) for name in node.output if name]
         reads = [joined.get(name, name) for name in _read(node) if name in self._computed and name not in self._constants]
@@ -253,9 +252,19 @@ class _Reader:
             return False
         if "float" in self._dtypes[source]:
             return place not in _SETTINGS.get(node.op_type, ())
-        # Bytes of several dimensions are no zero points but weights, as the table of a Gather whose output is dequantized.
-        of_bytes = self._dtypes[source].removeprefix("u") in ("int4", "int8") and len(self._shapes[source] or ()) > 1
+        # The table of an embedding whose output is dequantized.
+        of_bytes = node.op_type == "Gather" and place == 0 and self._dtypes[source].removeprefix("u") in ("int4", "int8")
         return of_bytes or name in self._dequantized
+
+    def _values(self, node: Any, source: str) -> int:
+        """Return the number of weights in a tensor; several share a byte by ONNX Runtime's ContribOperators.md."""
+        size, options = math.prod(self._shapes[source] or ()), self._options[id(node)]
+        if node.domain == "com.microsoft" and self._dtypes[source] == "uint8":
+            if node.op_type == "MatMulNBits":
+                return int(options["N"] * options["K"])
+            if node.op_type == "GatherBlockQuantized":
+                return int(size * 8 // options.get("bits", 4))
+        return size
 
     def _macs(self, node: Any) -> int | None:
         """Return the multiply-accumulates, by the shapes in onnx's Operators.md and ONNX Runtime's ContribOperators.md."""

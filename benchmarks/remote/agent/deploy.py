@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035  # Python 3.7 and 3.8 can't subscribe to the other.
 
 from edgecnn.benchmarks.remote.agent import systemctl
-from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, pause, read_line, tell
+from edgecnn.benchmarks.remote.agent.conversation import Failed, ignore_signals, os_error, pause, read_line, tell
 from edgecnn.benchmarks.remote.agent.process import execute
 from edgecnn.benchmarks.remote.agent.receiving import receive
 from edgecnn.benchmarks.remote.agent.releases import BUNDLE_NAME, SIGNATURE_NAME, Release, Releases, now
@@ -142,8 +142,10 @@ class _Transaction:
             if good:
                 self.done["serving"] = _go_back(self._releases, release, good[-1], whatever_it_says=True)
                 self.done["outcome"] = "taken back"
-            if isinstance(error, (Failed, Gone)):
-                why = f"the service stopped answering ({error})" if isinstance(error, Gone) else str(error)
+            if isinstance(error, (Failed, Gone, OSError)):
+                why = os_error(error) if isinstance(error, OSError) else str(error)
+                if isinstance(error, Gone):
+                    why = f"the service stopped answering ({error})"
                 raise NotTaken(f"it was in service, and is no longer: {why}" if good else why) from error
             raise
 

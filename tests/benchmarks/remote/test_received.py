@@ -13,10 +13,10 @@ import pytest
 
 import edgecnn as ec
 from edgecnn.__main__ import main
-from edgecnn.benchmarks.gate.tally import compare
+from edgecnn.benchmarks.gate.tally import Tally, compare
 from edgecnn.benchmarks.remote import devices
 from edgecnn.benchmarks.remote.install import running_version
-from edgecnn.benchmarks.remote.received import Sent, judged_here, sent
+from edgecnn.benchmarks.remote.received import Sent, _recounted, judged_here, sent
 from edgecnn.benchmarks.remote.remote import Job
 from edgecnn.benchmarks.results.read import read_report
 from edgecnn.benchmarks.results.records import DEVICES_SCHEMA, DeviceResult, DeviceResults
@@ -238,6 +238,26 @@ def test_a_result_of_something_else_than_was_sent_is_none(
     lie(result)
     with pytest.raises(EdgeCnnError, match=re.escape(told)):
         judged(result, asked_for, tmp_path)
+
+
+def test_the_classes_of_the_images_that_changed_are_those_that_were_sent(asked_for: Sent, honest: str, tmp_path: Path) -> None:
+    classes = len(asked_for.manifest.class_names)
+    place = int(np.flatnonzero(asked_for.every & (asked_for.labels == asked_for.reference))[0])
+    candidate, counted = asked_for.reference.copy(), asked_for.every
+    candidate[place] = (candidate[place] + 1) % classes
+    one_hot, tally = np.eye(classes, dtype=np.float32), Tally(classes)
+    at = np.flatnonzero(counted)
+    tally.add(one_hot[candidate[at]], one_hot[asked_for.reference[at]], asked_for.labels[at], at)
+    copies = len(counted) - len(at) - asked_for.learnt
+    stated = tally.accuracy(copies, 0, asked_for.conflicting, asked_for.learnt, asked_for.all_learnt)
+    (tmp_path / "honest.json").write_text(honest)
+    file = next(item for item in read_report(tmp_path / "honest.json").files if item.name == "int8.tflite")
+    assert _recounted(replace(file, accuracy=stated), asked_for).flips == stated.flips
+    (flip,) = stated.flips
+    other = (flip.label + 2) % classes
+    lie = replace(stated, flips=(replace(flip, label=other, reference=other),))
+    with pytest.raises(EdgeCnnError, match=r"int8\.tflite was judged on other images"):
+        _recounted(replace(file, accuracy=lie), asked_for)
 
 
 def test_a_board_that_lies_has_no_result(

@@ -186,6 +186,14 @@ def test_weights_of_four_bits_are_counted_although_two_share_a_byte(tmp_path: Pa
     (tmp_path / "a.onnx").write_bytes(onnx_bytes(text, domains=("com.microsoft",), w=weights, s=scales))
     found = summarized(tmp_path / "a.onnx")
     assert (found.parameters, found.macs, found.weight_bytes, found.not_counted) == (96, 96, 48, ())
+    text = "(int64[n] x) => (float[n, 32] y) {y = com.microsoft.GatherBlockQuantized <block_size=16> (w, x, s, z)}"
+    constants = {"w": np.ones((3, 16), np.uint8), "s": np.ones((3, 2), np.float32), "z": np.ones((3, 1), np.uint8)}
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(text, domains=("com.microsoft",), **constants))
+    found = summarized(tmp_path / "a.onnx")
+    assert (found.parameters, found.weight_bytes) == (96, 48)
+    text = "(float[n, 32] x) => (float[n, 3] y) {y = my.domain.MatMulNBits (x, w, s)}"
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(text, domains=("my.domain",), w=weights, s=scales))
+    assert summarized(tmp_path / "a.onnx").parameters == 48  # Somebody else's operator of that name: its bytes.
 
 
 @pytest.mark.parametrize(

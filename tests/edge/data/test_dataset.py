@@ -76,6 +76,9 @@ def test_an_empty_text_is_not_the_current_folder() -> None:
     for load in (load_dataset, load_test):
         with pytest.raises(ConfigError, match="data is an empty text"):
             load("")
+    for name in ("labels", "test_list"):
+        with pytest.raises(ConfigError, match=f"{name} is an empty text"):
+            FolderOptions(**{name: ""})  # type: ignore[arg-type]  # As a user who has texts.
 
 
 def test_a_name_is_a_path_only_if_it_is_written_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

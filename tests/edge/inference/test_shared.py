@@ -13,7 +13,7 @@ from edgecnn.edge.inference.classifier import Classifier
 FILES = [
     ("exported", "int8.tflite", "litert"), ("exported", "float32.tflite", "litert"), ("any_batch", "float32.tflite", "litert"),
     ("exported", "int8.onnx", "onnxruntime"), ("by_name", "int8.ncnn", "ncnn"), ("by_name", "float32.mnn", "mnn"),
-    ("exported", "float32.onnx", "openvino"),
+    ("exported", "float32.onnx", "openvino"), ("exported", "float32.onnx", "onnxruntime"),
     ("any_batch", "float32.onnx", "openvino"),
 ]  # fmt: skip
 

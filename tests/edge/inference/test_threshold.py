@@ -45,6 +45,17 @@ def test_what_is_below_the_threshold_is_not_accepted_alone_or_among_others(
     assert np.array_equal(probabilities, found.probabilities)
 
 
+@pytest.mark.parametrize("least", [0.0, 1.0])
+def test_the_ends_of_the_range_accept_all_or_what_is_surely_so_alone_or_among_others(
+    least: float, artifacts: Path, test_split: Split
+) -> None:
+    classifier = Classifier.load(with_threshold(artifacts, least) / "int8.tflite")
+    for images in (test_split.images([0]), test_split.images(range(60))):
+        found = classifier.predict(images)
+        assert found.accepted is not None
+        assert found.accepted.tolist() == [not least] * len(images)  # Probabilities of 8 bits end at 255/256.
+
+
 def test_the_scores_of_logits_are_those_of_their_formulas_and_those_of_a_softmax_are_its_probability() -> None:
     logits = np.array([[3.0, 1.0, -2.0], [-1.0, 0.5, 0.25]], np.float32)
     powers = np.exp(logits)
