@@ -243,12 +243,11 @@ def test_a_result_of_something_else_than_was_sent_is_none(
 def test_the_classes_of_the_images_that_changed_are_those_that_were_sent(asked_for: Sent, honest: str, tmp_path: Path) -> None:
     classes = len(asked_for.manifest.class_names)
     place = int(np.flatnonzero(asked_for.every & (asked_for.labels == asked_for.reference))[0])
-    candidate, counted = asked_for.reference.copy(), asked_for.every
+    candidate, at = asked_for.reference.copy(), np.flatnonzero(asked_for.every)
     candidate[place] = (candidate[place] + 1) % classes
     one_hot, tally = np.eye(classes, dtype=np.float32), Tally(classes)
-    at = np.flatnonzero(counted)
     tally.add(one_hot[candidate[at]], one_hot[asked_for.reference[at]], asked_for.labels[at], at)
-    copies = len(counted) - len(at) - asked_for.learnt
+    copies = len(asked_for.labels) - len(at) - asked_for.learnt
     stated = tally.accuracy(copies, 0, asked_for.conflicting, asked_for.learnt, asked_for.all_learnt)
     (tmp_path / "honest.json").write_text(honest)
     file = next(item for item in read_report(tmp_path / "honest.json").files if item.name == "int8.tflite")

@@ -1,5 +1,6 @@
 """The unit of a board's service, as systemd itself reads it, and the calls of systemctl, to a stand-in."""
 
+import errno
 import os
 import re
 import shutil
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.benchmarks.remote.agent import systemctl
+from edgecnn.benchmarks.remote.agent import deploy, systemctl
 from edgecnn.benchmarks.remote.agent.conversation import Failed
+from edgecnn.benchmarks.remote.agent.releases import Release, Releases
 from edgecnn.benchmarks.remote.agent.systemctl import UNIT
 from edgecnn.benchmarks.remote.agent.unit import Service, unit_text
 
@@ -257,3 +259,30 @@ def test_the_system_s_unit_is_root_s_and_read_by_the_system_s_manager(
     board.says("systemctl", 'case "$*" in *--version) echo "systemd 257";; *) echo "Access denied" >&2; exit 1;; esac')
     with pytest.raises(Failed, match=r"systemctl daemon-reload failed there \(Access denied\): journalctl --unit"):
         systemctl.write(system._replace(writes_code=True))
+
+
+def test_a_unit_that_can_t_be_written_takes_the_release_back_and_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = Releases(tmp_path)
+    releases.prepare()
+    earlier, new = (Release(letter * 64, None, "bars", "1.0", "2026-01-01", kept=True) for letter in "ab")
+    for release in (earlier, new):
+        releases.folder(release.sha256).mkdir()
+        releases.bundle(release).touch()
+    releases.switch(earlier, [])
+
+    def refused(*_: object) -> bool:
+        raise OSError(errno.EROFS, "Read-only file system", "/etc/systemd/system/edgecnn.service")
+
+    monkeypatch.setattr(deploy, "start", refused)
+    monkeypatch.setattr(deploy, "revive", lambda: False)  # No unit of this machine.
+    monkeypatch.setattr(deploy, "ignore_signals", lambda: None)  # Not those of the tests.
+    request = {"bundle": {"sha256": new.sha256}, "service": {"host": "127.0.0.1"}, "watch": 0}
+    transaction = deploy._Transaction(request, releases, tmp_path, tmp_path)
+    with pytest.raises(deploy.NotTaken, match=r"no longer: Read-only file system \(/etc/systemd"):
+        transaction._go_over(new, None, False)
+    assert transaction.done["outcome"] == "taken back"
+    current = releases.current()
+    assert current is not None
+    assert current.sha256 == earlier.sha256
