@@ -67,9 +67,7 @@ def bench_devices(  # Longer than 50 lines: from a folder to results, its argume
         if not models.is_folder:
             raise ConfigError("devices take a folder with a manifest, or a bundle: name one")
         if models.bundle:
-            if data is not None:
-                raise ConfigError(f"{models.named} brings its own test images: omit {field('data')}")
-            images.require_none(str(models.named))
+            images.require_no_others(str(models.named), data)
         limits = Path(budget) if budget else None
         files, given = {}, list(arguments)
         if limits:

@@ -119,6 +119,12 @@ class FolderOptions:
             return None
         return SplitOff(TEST_SHARE if self.test_share is None else self.test_share, self.seed)
 
+    def require_no_others(self, bundle: str, data: object) -> None:
+        """Check that nothing names other images than those that a bundle has. Errors are those of `require_none`."""
+        if data is not None:
+            raise ConfigError(f"{bundle} brings its own test images: omit {field('data')}")
+        self.require_none(bundle)
+
     def require_none(self, source: str, model: "ModelImages | None" = None) -> None:
         """Check that no option is set that is only for folders of images; repeating what the model says is accepted.
 

@@ -84,10 +84,8 @@ def deploy(  # Longer than 50 lines: its arguments and their docs.
         if bundle is None:
             bundle = scratch / f"{models.path.resolve().name}{BUNDLE_SUFFIX}"
             write_bundle(bundle, models, models.test_images(data, images), chosen, on_progress=progress.say)
-        elif data is not None:
-            raise ConfigError(f"{models.named} brings its own test images: omit {field('data')}")
         else:
-            images.require_none(str(models.named))
+            images.require_no_others(str(models.named), data)
         if sign:
             signed(bundle, Path(sign))
         if options.install:
