@@ -1,4 +1,4 @@
-"""What is refused before anything is measured: a number of threads that is none, references and files that do not fit."""
+"""What is refused before anything is measured: wrong numbers of threads, references and files that do not fit."""
 
 from collections.abc import Callable
 from dataclasses import replace
