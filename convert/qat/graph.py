@@ -4,6 +4,7 @@ It is the file's own graph, in which the converter has folded the normalisation 
 rounded here is what an int8 file of it rounds.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +23,9 @@ Weights = Mapping[str, Any]
 _FILTER, _BIAS = 1, 2
 # Number of images whose answers are compared with the file's, and the largest difference for answers up to 1.
 _COMPARED, _CLOSE = 3, 1e-3
+# What an activation function that is joined with an operator leaves of its values, by its number in the schema: all, ReLU,
+# ReLU from -1 to 1, ReLU6.
+_FUSED = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 # The axis of the output channels, by operator.
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 
@@ -68,6 +72,11 @@ class GraphOperator:
     def bias(self) -> str | None:
         """Name of its bias, or None."""
         return self.inputs[_BIAS] if len(self.inputs) > _BIAS and self.inputs[_BIAS] else None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that its joined activation function gives."""
+        return _FUSED[getattr(self.options, "fusedActivationFunction", 0)]
 
 
 class FloatGraph:
@@ -128,7 +137,7 @@ class FloatGraph:
         last = self.operators[-1]
         return last.inputs[0] if last.kind in ("SOFTMAX", "LOGISTIC") else self.output
 
-    def run(self, images: Any, weights: Weights, rounded: Callable[[str, Any], Any] = lambda name, values: values) -> Any:
+    def run(self, images: Any, weights: Weights, compute: "Callable[[GraphOperator, Sequence[Any]], Any] | None" = None) -> Any:
         """Return every computed tensor by name, (n, ...) with the whole shape that the file has for one image.
 
         That shape may lack a batch axis, or have it in another place.
@@ -136,16 +145,16 @@ class FloatGraph:
         Args:
             images: Model inputs (n, ...).
             weights: What takes the place of `self.weights`.
-            rounded: Function of each computed tensor's name and values, and of the input's; what it returns is read by others.
+            compute: What an operator makes of its inputs (None for one that is left out); by default `in_float`.
         """
 
         def shaped(name: str, found: Any) -> Any:
-            return rounded(name, load_tensorflow().reshape(found, (-1, *self._shapes[name])))
+            return load_tensorflow().reshape(found, (-1, *self._shapes[name]))
 
         values = {**self.constants, **weights, self.image: shaped(self.image, images)}
         for operator in self.operators:
             inputs = [values[name] if name else None for name in operator.inputs]
-            values[operator.output] = shaped(operator.output, _KINDS[operator.kind](operator.options, *inputs))
+            values[operator.output] = shaped(operator.output, (compute or in_float)(operator, inputs))
         return values
 
     def with_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
@@ -162,6 +171,18 @@ class FloatGraph:
             else:
                 self._model.buffers[tensor.buffer] = buffer
         return from_object(self._model)
+
+
+def in_float(operator: GraphOperator, inputs: Sequence[Any]) -> Any:
+    """Return what the float file's operator computes of its inputs (n, ...) and constants."""
+    return _KINDS[operator.kind](operator.options, *inputs)
+
+
+def without_activation(operator: GraphOperator, inputs: Sequence[Any]) -> Any:
+    """Return what it computes before its joined activation function, of inputs (n, ...) and weights on any scale."""
+    options = copy.copy(operator.options)
+    options.fusedActivationFunction = 0
+    return _KINDS[operator.kind](options, *inputs)
 
 
 def require_same(float32: bytes, inputs: NDArray[Any]) -> None:
@@ -188,14 +209,8 @@ def _kind(code: Any) -> str:
 
 
 def _fused(options: Any, values: Any) -> Any:
-    nn = load_tensorflow().nn
-    functions = {
-        0: lambda found: found,
-        1: nn.relu,
-        2: lambda found: load_tensorflow().clip_by_value(found, -1, 1),
-        3: nn.relu6,
-    }
-    return functions[options.fusedActivationFunction](values)
+    limits = _FUSED[options.fusedActivationFunction]
+    return values if limits == _FUSED[0] else load_tensorflow().clip_by_value(values, *limits)
 
 
 def _pictures(values: Any) -> Any:

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.config import choices
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
-from edgecnn.convert.qat.graph import FloatGraph
+from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, in_float
+from edgecnn.convert.qat.kernels import Layer, layer_in_steps, on_steps, operator_in_steps, steps_of
 from edgecnn.convert.tflite.quantize import FOUR_BITS, quantize_tflite, tflite_steps
 
 # What these compute has a range of its own, whatever the images.
 _FIXED = {"SOFTMAX", "LOGISTIC", "TANH"}
-# The kernel rounds half a step away from zero; others multiply, so that no value is just between two steps.
-_HALF_AWAY = {"AVERAGE_POOL_2D"}
-# Peak learning rates of Adam (Kingma and Ba, 2015), which fall to zero along a cosine: of weights, and of the logarithms of the
-# ranges' ends.
-_WEIGHTS_RATE, _RANGES_RATE = 2e-4, 5e-2
+# Peak learning rates of Adam (Kingma and Ba, 2015), which fall to zero along a cosine: of weights, which have further to the
+# next step with 4 bits, and of the logarithms of the ranges' ends.
+_WEIGHTS_RATES, _RANGES_RATE = {"int8": 2e-4, "int4": 3e-3}, 5e-2
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,9 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
     network = IntegerNetwork(float32, ranges, _steps(float32, ranges, precision), precision)
     steps = lessons.epochs * lessons.batches
     schedules = load_keras().optimizers.schedules
-    optimizers = [load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATE, _RANGES_RATE)]
+    optimizers = [
+        load_keras().optimizers.Adam(schedules.CosineDecay(rate, steps)) for rate in (_WEIGHTS_RATES[precision], _RANGES_RATE)
+    ]
     network.build(optimizers)
     frozen_from = lessons.epochs - choices(lessons.epochs) + 1
     best, kept = np.inf, None
@@ -114,55 +115,6 @@ def _free_ends(ranges: Ranges, leader: Mapping[str, str], fixed: set[str]) -> di
     return {name: (low, high) for name, (low, high) in found.items() if name not in kept and low < high}
 
 
-# Values are rounded as an int8 file does, so that they can still learn: the forward rounds, the gradient passes (Bengio and
-# others, 2013, arXiv 1308.3432; Jacob and others, 2018, arXiv 1712.05877).
-
-
-def _nearest(values: Any) -> Any:
-    """Return the nearest whole numbers, half to even; the gradient is that of the values themselves."""
-    tf = load_tensorflow()
-    return values + tf.stop_gradient(tf.round(values) - values)
-
-
-def _steps_of(low: Any, high: Any) -> tuple[Any, Any]:
-    """Return the scale and the zero point of int8 for a range that holds zero; both have gradients (Esser and others, 2020,
-    arXiv 1902.08153, with an offset as Bhalgat and others, 2020, arXiv 2004.09576).
-    """
-    scale = (high - low) / 255
-    return scale, _nearest(-128 - low / scale)
-
-
-def _rounded_to_steps(values: Any, scale: Any, zero: Any, half_away: bool) -> Any:
-    """Return real values on the steps of int8 with one scale and zero point; what is beyond them moves only these.
-
-    Half a step is rounded to even, or if `half_away` away from int8's 0, as LiteRT's kernel of average pooling does.
-    """
-    tf = load_tensorflow()
-    steps = values / scale
-    if half_away:
-        stored = steps + zero
-        whole = steps + tf.stop_gradient(tf.sign(stored) * tf.floor(tf.abs(stored) + 0.5) - stored)
-    else:
-        whole = _nearest(steps)
-    return tf.clip_by_value(whole, -128 - zero, 127 - zero) * scale
-
-
-def _rounded_weights(weights: Any, axis: int, most: int) -> tuple[Any, Any]:
-    """Return weights on the steps from -most to most of each output channel, whose largest weight is the last step, and the
-    scales (channels,).
-    """
-    tf = load_tensorflow()
-    others = [place for place in range(len(weights.shape)) if place != axis]
-    largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), others, keepdims=True))
-    scale = tf.where(largest > 0, largest, 1.0) / most
-    return _nearest(weights / scale) * scale, tf.reshape(scale, [-1])
-
-
-def _rounded_bias(bias: Any, scales: Any) -> Any:
-    """Return a bias (channels,) on the steps of its accumulators, whose scales are those of the input times the weights'."""
-    return _nearest(bias / scales) * scales
-
-
 class IntegerNetwork:
     """A network in training for integers.
 
@@ -182,9 +134,15 @@ class IntegerNetwork:
         self._leader = _leaders(self.graph, steps)
         fixed = {self.graph.image, *(one.output for one in self.graph.operators if one.kind in _FIXED)}
         self._ends = _free_ends(ranges, {name: self._leader[name] for name in self._leader if name in steps}, fixed)
-        self._half_away = {one.output for one in self.graph.operators if one.kind in _HALF_AWAY}
         self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._ends}
-        self._steps = {name: (tf.Variable(float(scale)), tf.Variable(float(zero))) for name, (scale, zero) in steps.items()}
+        few = [(one.filter, one.channels) for one in self.graph.operators if one.kind in self._few and one.channels is not None]
+        # Logarithms of the shares of each channel's largest weight; with 8 bits there are steps enough for all of it.
+        self._shares = {name: tf.Variable(tf.zeros(self._teacher[name].shape[axis])) for name, axis in few}
+        self._steps = {
+            name: (tf.Variable(float(scale)), tf.Variable(float(zero)))
+            for name, (scale, zero) in steps.items()
+            if name in self._leader
+        }
         # A batch of another size, as the last one, is traced once more. No branch depends on a tensor.
         traced = partial(tf.function, reduce_retracing=True, autograph=False)
         self.train = traced(self._train_on)
@@ -204,13 +162,19 @@ class IntegerNetwork:
 
     def freeze(self, steps: Mapping[str, tuple[float, int]]) -> None:
         """Go on with the scales and zero points of an int8 file that was made with the learnt ranges."""
-        for name, (scale, zero) in steps.items():
-            self._steps[name][0].assign(scale)
-            self._steps[name][1].assign(zero)
+        for name, (scale, zero) in self._steps.items():
+            scale.assign(steps[name][0])
+            zero.assign(steps[name][1])
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Return the learnt weights and biases as the int8 file has them, by tensor name."""
-        return {name: np.asarray(values) for name, values in self._rounded(self._steps).items()}
+        found, layers = dict(self._learning), self._layers(self._steps)
+        for one in self.graph.operators:
+            if (layer := layers.get(one.output)) and one.channels is not None:
+                found[one.filter], bias = layer.real()
+                if one.bias:
+                    found[one.bias] = bias
+        return {name: np.asarray(values) for name, values in found.items()}
 
     def _range(self, name: str) -> tuple[Any, Any]:
         low, high = self._ends[name]
@@ -221,27 +185,35 @@ class IntegerNetwork:
         """Return the scale and the zero point of each integer activation."""
         if frozen:
             return self._steps
-        learnt = {name: _steps_of(*self._range(name)) for name in self._ends}
+        learnt = {name: steps_of(*self._range(name)) for name in self._ends}
         return {name: learnt.get(self._leader[name], taken) for name, taken in self._steps.items()}
 
-    def _rounded(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-        """Return weights and biases as the int8 file has them."""
-        found: dict[str, Any] = dict(self._learning)
+    def _layers(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Layer]:
+        """Return the integers of the layers that the int8 file computes in integers, by their output."""
+        found = {}
         for one in self.graph.operators:
             if one.channels is not None and one.output in steps:
                 most = 7 if one.kind in self._few else 127
-                found[one.filter], scales = _rounded_weights(self._learning[one.filter], one.channels, most)
-                if one.bias in found:
-                    found[one.bias] = _rounded_bias(self._learning[one.bias], scales * steps[one.inputs[0]][0])
+                weights, bias = self._learning[one.filter], self._learning[one.bias] if one.bias else None
+                found[one.output] = layer_in_steps(
+                    one, weights, bias, self._shares.get(one.filter), most, steps[one.inputs[0]][0]
+                )
         return found
 
     def _run(self, images: Any, frozen: bool) -> Mapping[str, Any]:
         steps = self._current(frozen)
+        layers = self._layers(steps)
 
-        def rounded(name: str, values: Any) -> Any:
-            return _rounded_to_steps(values, *steps[name], name in self._half_away) if name in steps else values
+        def compute(one: GraphOperator, inputs: Sequence[Any]) -> Any:
+            if one.output not in steps:
+                return in_float(one, inputs)
+            return operator_in_steps(
+                one, inputs, [steps.get(name) for name in one.inputs], steps[one.output], layers.get(one.output)
+            )
 
-        found: Mapping[str, Any] = self.graph.run(images, self._rounded(steps), rounded)
+        image = self.graph.image
+        images = on_steps(images, *steps[image]) if image in steps else images
+        found: Mapping[str, Any] = self.graph.run(images, self._learning, compute)
         return found
 
     def _loss(self, images: Any, frozen: bool) -> Any:
@@ -255,7 +227,7 @@ class IntegerNetwork:
         return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
 
     def _groups(self) -> list[list[Any]]:
-        return [list(self._learning.values()), list(self._factors.values())]
+        return [list(self._learning.values()), [*self._factors.values(), *self._shares.values()]]
 
     def _train_on(self, images: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:
         groups = self._groups()[: 1 if frozen else 2]

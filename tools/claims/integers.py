@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
+from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
 from edgecnn.edge.data.dataset import load_dataset
 from edgecnn.edge.runtimes import opener_for
@@ -20,26 +21,53 @@ from tools.claims.claims import EDGECNN, Claim, at_most
 _NETWORKS = ("cnn", "strided", "separable")
 # Networks with 4-bit weights: nothing but their size spoils them.
 _SMALL = {"strided": "8,16,16", "separable": "8,16,16", "residual": "4,8,16"}
+_PICTURES_EVERY = 5  # MobileNetV2 takes this part of the training images.
 _BATCH, _CALIBRATED, _SPOILT_BY, _EPOCHS = 64, 300, 1000, 3
 
 
 def measure(folder: Path) -> list[Claim]:
     """Train MNIST's networks, also for integers, and spoil the cnn as docs/how-to/quantization-accuracy.md does."""
     out = folder.parent / "integers"
-    claims = [claim for name in _NETWORKS for claim in _forward(name, out / name)]
+    dataset = load_dataset()
+    train, test = (_inputs(part.images(range(len(part.labels)))) for part in (dataset.train, dataset.test))
+    labels = dataset.test.labels
+    claims = [claim for name in _NETWORKS for claim in _forward(name, _trained(name, out / name), train, test, labels)]
+    few = _in_color(train[::_PICTURES_EVERY])
+    pictures = _mobilenet(few, dataset.train.labels[::_PICTURES_EVERY])
+    claims += _forward("MobileNetV2", pictures, few, _in_color(test), labels)
     return [*claims, _spoilt(out), *(_with_4_bits(name, out / f"{name}-int4") for name in _SMALL)]
 
 
-def _forward(name: str, folder: Path) -> list[Claim]:
-    """Compare the forward after an epoch of training for integers with the file, on all test images."""
+def _trained(name: str, folder: Path) -> bytes:
+    """Return the float .tflite file of a network of `edgecnn train`."""
     if not (folder / "float32.tflite").exists():
         command = [EDGECNN, "train", "--network", name, "--epochs", "1", "--out", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         command = [EDGECNN, "export", str(folder / "model.keras"), "--format", "tflite", "--quantize", "float32"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    dataset = load_dataset()
-    train, test = (_inputs(part.images(range(len(part.labels)))) for part in (dataset.train, dataset.test))
-    float32 = (folder / "float32.tflite").read_bytes()
+    return (folder / "float32.tflite").read_bytes()
+
+
+def _mobilenet(pictures: NDArray[np.float32], labels: NDArray[Any]) -> bytes:
+    """Return the float .tflite file of a narrow MobileNetV2 after an epoch with pictures (n, height, width, 3)."""
+    keras.utils.set_random_seed(0)
+    shape = pictures.shape[1:]
+    model = keras.applications.MobileNetV2(shape, alpha=0.35, weights=None, classes=10)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(pictures, labels, _BATCH, verbose=0)
+    return to_tflite(model, "float32", shape, "float32")
+
+
+def _in_color(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return images (n, 28, 28) or (n, 28, 28, 1) as those of a camera, (n, 32, 32, 3)."""
+    padded = np.pad(images.reshape(-1, 28, 28, 1), [(0, 0), (2, 2), (2, 2), (0, 0)])
+    return np.repeat(padded, 3, axis=3)
+
+
+def _forward(
+    name: str, float32: bytes, train: NDArray[np.float32], test: NDArray[np.float32], labels: NDArray[Any]
+) -> list[Claim]:
+    """Compare the forward after two epochs of training for integers with the file, on all test images."""
     ranges = calibrate_tflite(float32, train[:: len(train) // _CALIBRATED])
 
     def batches(epoch: int) -> Iterator[NDArray[Any]]:
@@ -54,7 +82,10 @@ def _forward(name: str, folder: Path) -> list[Claim]:
     forward = np.concatenate([network.forward(test[start : start + 500]).numpy() for start in range(0, len(test), 500)])
     stored = np.rint(forward / scale) + zero
     others = int((stored.argmax(axis=1) != file.argmax(axis=1)).sum())
-    steps, how = np.abs(stored - file), "after two epochs of training for integers"
+    steps, how = (
+        np.abs(stored - file),
+        f"after two epochs of training for integers; {(file.argmax(axis=1) == labels).sum():,} are right",
+    )
     return [
         at_most(f"{name}: images of {len(test):,} with another class", others, 0, how),
         at_most(

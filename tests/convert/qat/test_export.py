@@ -188,7 +188,7 @@ def test_where_training_is_not_enough_the_layers_of_the_untrained_network_are_se
             formats=["onnx"],
             interface="unit",
             qat=2,
-            keep_accuracy=20,
+            keep_accuracy=6,
             out=tmp_path / "out",
             progress=said,
         )

@@ -1,0 +1,150 @@
+"""What the kernels of LiteRT and XNNPACK compute in int8, to the step, so that a network can learn through it.
+
+The forward rounds, the gradient is that of the values themselves (Bengio and others, 2013, arXiv 1308.3432; Jacob and others,
+2018, arXiv 1712.05877). All integers are held as float32, which has all whole numbers to 2**24.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecnn.convert.keras.load import load_tensorflow
+from edgecnn.convert.qat.graph import GraphOperator, in_float, without_activation
+
+Steps = tuple[Any, Any]
+"""The scale, which is the size of a step, and the zero point of a tensor's int8."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The integers of a layer with weights.
+
+    Attributes:
+        weights: Whole steps, in the file's shape.
+        bias: Whole steps of the accumulators (channels,); None without one.
+        scales: Size of a step of the weights, in a shape that multiplies them.
+        accumulated: Size of a step of the accumulators (channels,).
+    """
+
+    weights: Any
+    bias: Any
+    scales: Any
+    accumulated: Any
+
+    def real(self) -> tuple[Any, Any]:
+        """Return the weights and the bias that these integers stand for."""
+        return self.weights * self.scales, None if self.bias is None else self.bias * self.accumulated
+
+
+def steps_of(low: Any, high: Any) -> Steps:
+    """Return the int8 steps of a range that holds zero; both have gradients (Esser and others, 2020, arXiv 1902.08153, with an
+    offset as Bhalgat and others, 2020, arXiv 2004.09576).
+    """
+    scale = (high - low) / 255
+    return scale, _nearest(-128 - low / scale)
+
+
+def on_steps(values: Any, scale: Any, zero: Any) -> Any:
+    """Return real values on the steps of int8; what is beyond them moves only these."""
+    return load_tensorflow().clip_by_value(_nearest(values / scale), -128 - zero, 127 - zero) * scale
+
+
+def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any, most: int, taken: Any) -> Layer:
+    """Return the integers of a layer.
+
+    Args:
+        operator: The layer.
+        weights: In the file's shape.
+        bias: (channels,), or None.
+        share: Logarithms (channels,) of the share of a channel's largest weight that is the last step; more than all is all, as
+            is None.
+        most: The last step of the weights; the first is its negative.
+        taken: Scale of its input.
+    """
+    tf = load_tensorflow()
+    others = [place for place in range(len(weights.shape)) if place != operator.channels]
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), others, keepdims=True))
+    scales = tf.where(largest > 0, largest, 1.0) / most
+    if share is not None:
+        scales *= tf.reshape(_as(tf.minimum(tf.exp(share), 1.0), tf.exp(share)), largest.shape)
+    accumulated = tf.reshape(scales, [-1]) * taken
+    whole = tf.clip_by_value(_nearest(weights / scales), -most, most)
+    return Layer(whole, None if bias is None else _nearest(bias / accumulated), scales, accumulated)
+
+
+def operator_in_steps(
+    operator: GraphOperator, inputs: Sequence[Any], taken: Sequence[Steps | None], given: Steps, layer: Layer | None
+) -> Any:
+    """Return the real values (n, ...) of an operator's output, on its steps.
+
+    Args:
+        operator: The operator.
+        inputs: Real values of its inputs, which are on their steps.
+        taken: Those steps; None for what has none.
+        given: The steps of its output.
+        layer: Its integers, if it has weights.
+    """
+    scale, zero = given
+    first = taken[0]
+    if layer and first:
+        sums = without_activation(operator, [_nearest(inputs[0] / first[0]), layer.weights, layer.bias])
+        whole = _nearest(sums * (layer.accumulated / scale))
+    elif operator.kind == "AVERAGE_POOL_2D" and first:
+        whole = _half_away(without_activation(operator, [_nearest(inputs[0] / first[0])]) * (first[0] / scale), zero)
+    elif operator.kind == "ADD" and all(taken):
+        whole = _sum(operator, inputs, [one[0] for one in taken if one], scale)
+    elif operator.kind == "CONCATENATION":
+        moved = [
+            _moved(one, steps[0], scale) if steps else _nearest(one / scale) for one, steps in zip(inputs, taken, strict=True)
+        ]
+        whole = without_activation(operator, moved)
+    else:
+        whole = _nearest(in_float(operator, inputs) / scale)
+    tf = load_tensorflow()
+    low, high = (np.clip(one, -1e9, 1e9) for one in operator.limits)
+    low, high = tf.maximum(tf.round(low / scale), -128 - zero), tf.minimum(tf.round(high / scale), 127 - zero)
+    return tf.clip_by_value(whole, low, high) * scale
+
+
+def _as(exact: Any, values: Any) -> Any:
+    """Return what is exact, with the gradient of the values."""
+    return values + load_tensorflow().stop_gradient(exact - values)
+
+
+def _nearest(values: Any) -> Any:
+    """Return the nearest whole numbers, half to even, as XNNPACK rounds."""
+    return _as(load_tensorflow().round(values), values)
+
+
+def _half_away(steps: Any, zero: Any) -> Any:
+    """Return whole steps, half a step away from int8's 0, as LiteRT's kernel of average pooling rounds."""
+    tf = load_tensorflow()
+    stored = steps + zero
+    return _as(tf.sign(stored) * tf.floor(tf.abs(stored) + 0.5) - zero, steps)
+
+
+def _sum(operator: GraphOperator, inputs: Sequence[Any], taken: Sequence[Any], scale: Any) -> Any:
+    """Return the sum of two inputs in whole steps of the size `scale`.
+
+    XNNPACK multiplies each with its scale as an integer of 21 bits for the larger one, and rounds half a step up.
+    """
+    tf = load_tensorflow()
+    ratios = [one / scale for one in taken]
+    shift = 20 - tf.floor(tf.math.log(tf.maximum(*ratios)) / np.log(2.0))
+    whole, factors = (
+        [tf.cast(tf.round(one), tf.int32) for one in many]
+        for many in ([one / own for one, own in zip(inputs, taken, strict=True)], [ratio * 2**shift for ratio in ratios])
+    )
+    half = tf.cast(2 ** (shift - 1), tf.int32)
+    products = [one * factor for one, factor in zip(whole, factors, strict=True)]
+    exact = tf.bitwise.right_shift(without_activation(operator, products) + half, tf.cast(shift, tf.int32))
+    return _as(tf.cast(exact, tf.float32), without_activation(operator, [one / scale for one in inputs]))
+
+
+def _moved(values: Any, taken: Any, scale: Any) -> Any:
+    """Return values on steps of the size `taken` in whole ones of the size `scale`: XNNPACK has 8 bits for the factor."""
+    tf = load_tensorflow()
+    exact = tf.floor(tf.round(values / taken) * (tf.round(256 * taken / scale) / 256) + 0.5)
+    return _as(exact, values / scale)
