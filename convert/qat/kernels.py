@@ -18,7 +18,7 @@ Steps = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSteps:
     """The integers of a layer with weights.
 
     Attributes:
@@ -51,7 +51,7 @@ def on_steps(values: Any, scale: Any, zero: Any) -> Any:
     return load_tensorflow().clip_by_value(_nearest(values / scale), -128 - zero, 127 - zero) * scale
 
 
-def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any, most: int, taken: Any) -> Layer:
+def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any, most: int, taken: Any) -> LayerSteps:
     """Return the integers of a layer.
 
     Args:
@@ -71,11 +71,11 @@ def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any,
         scales *= tf.reshape(_as(tf.minimum(tf.exp(share), 1.0), tf.exp(share)), largest.shape)
     accumulated = tf.reshape(scales, [-1]) * taken
     whole = tf.clip_by_value(_nearest(weights / scales), -most, most)
-    return Layer(whole, None if bias is None else _nearest(bias / accumulated), scales, accumulated)
+    return LayerSteps(whole, None if bias is None else _nearest(bias / accumulated), scales, accumulated)
 
 
 def operator_in_steps(
-    operator: GraphOperator, inputs: Sequence[Any], taken: Sequence[Steps | None], given: Steps, layer: Layer | None
+    operator: GraphOperator, inputs: Sequence[Any], taken: Sequence[Steps | None], given: Steps, layer: LayerSteps | None
 ) -> Any:
     """Return the real values (n, ...) of an operator's output, on its steps.
 

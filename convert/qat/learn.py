@@ -12,7 +12,7 @@ from edgecnn.convert.export.config import choices
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
 from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, in_float
-from edgecnn.convert.qat.kernels import Layer, layer_in_steps, on_steps, operator_in_steps, steps_of
+from edgecnn.convert.qat.kernels import LayerSteps, layer_in_steps, on_steps, operator_in_steps, steps_of
 from edgecnn.convert.tflite.quantize import FOUR_BITS, quantize_tflite, tflite_steps
 
 # What these compute has a range of its own, whatever the images.
@@ -188,7 +188,7 @@ class IntegerNetwork:
         learnt = {name: steps_of(*self._range(name)) for name in self._ends}
         return {name: learnt.get(self._leader[name], taken) for name, taken in self._steps.items()}
 
-    def _layers(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, Layer]:
+    def _layers(self, steps: Mapping[str, tuple[Any, Any]]) -> dict[str, LayerSteps]:
         """Return the integers of the layers that the int8 file computes in integers, by their output."""
         found = {}
         for one in self.graph.operators:
