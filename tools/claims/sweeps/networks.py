@@ -14,32 +14,41 @@ from tools.published_front import published
 
 _PAGE = Path("docs/how-to/network-size.md")
 _SEEDS = (0, 1, 2)
-_FAST, _TINY, _NARROW, _DEEP = "strided", "nets:tiny", "nets:narrow", "nets:deep"
 _OWN = ("--preprocess", "unit", "--epochs", "60")
 _TAUGHT = (*_OWN, "--teacher", "../mnist/float32.tflite")
-_SWEEPS = {
-    _FAST: ("--network", _FAST, "--filters", "12,24,32", "--epochs", "40"),
-    _TINY: ("--network", _TINY, *_TAUGHT, "--augment", "none"),
-    _NARROW: ("--network", _NARROW, "--set", "width=13", *_TAUGHT, "--qat", "3"),
-    _DEEP: ("--network", _DEEP, *_OWN),
-}
+_NARROW = ("--network", "nets:narrow", *_TAUGHT, "--set")
 
 
-def measure(folder: Path) -> list[Claim]:
-    """Run or continue the sweeps with each seed; then time the fast network with MNIST's CNN."""
-    out = folder.parent / "networks"
-    out.mkdir(exist_ok=True)
-    (out / "nets.py").write_text(networks_of_the_page(), encoding="utf-8")
-    fast, tiny, narrow, deep = ([_swept(network, seed, out) for seed in _SEEDS] for network in _SWEEPS)
-    sizes = [row["size_bytes"] for row in narrow]
+def measure_strided(folder: Path) -> list[Claim]:
+    """Sweep a fast network with each seed, in `networks` next to `folder`; then time it with MNIST's CNN."""
+    rows = _swept(folder, "strided", "--network", "strided", "--filters", "12,24,32", "--epochs", "40")
+    own = _out(folder) / "strided-0" / rows[0]["network"]["file"]
     return [
-        _right("fast", fast, 0.9907),
-        time_of_fastest(folder / "int8.tflite", (out / _folder(_FAST, 0) / fast[0]["network"]["file"]).parent, _FAST, 0.2),
-        *_small("tiny", tiny, 0.99, 1_000),
-        *_small("narrow", narrow, 0.9925, 2_000),
-        at_most("its int8.tflite, KiB", max(sizes) / 1024, 12, f"{sizes} bytes with labels and metadata"),
-        *_small("deep", deep, 0.995, 10_000),
+        _right("strided 12,24,32", rows, 0.9907),
+        time_of_fastest(folder / "int8.tflite", own.parent, "strided", 0.2),
     ]
+
+
+def measure_tiny(folder: Path) -> list[Claim]:
+    """Sweep a network of at most 1,000 parameters with each seed."""
+    return _small("tiny", _swept(folder, "tiny", "--network", "nets:tiny", *_TAUGHT, "--augment", "none"), 0.99, 1_000)
+
+
+def measure_narrow(folder: Path) -> list[Claim]:
+    """Sweep a network of at most 2,000 parameters with each seed."""
+    rows = _swept(folder, "narrow", *_NARROW, "width=13", "--qat", "3")
+    return [*_small("narrow", rows, 0.9925, 2_000), _size(rows, 12)]
+
+
+def measure_five_kib(folder: Path) -> list[Claim]:
+    """Sweep a network whose file has at most 5 KiB with each seed."""
+    rows = _swept(folder, "five_kib", *_NARROW, "width=15", "--format", "ncnn")
+    return [_right("narrow, width 15", rows, 0.993), _size(rows, 5)]
+
+
+def measure_deep(folder: Path) -> list[Claim]:
+    """Sweep a network of at most 10,000 parameters with each seed."""
+    return _small("deep", _swept(folder, "deep", "--network", "nets:deep", *_OWN), 0.995, 10_000)
 
 
 def networks_of_the_page() -> str:
@@ -49,17 +58,32 @@ def networks_of_the_page() -> str:
     return module[1]
 
 
-def _swept(network: str, seed: int, out: Path) -> dict[str, Any]:
-    """Return the row of a network in its sweep with a seed."""
-    name = _folder(network, seed)
-    options = (*_SWEEPS[network], "--val-share", "0.1", "--allow", "noise", "--seed", str(seed), "--out", name)
-    subprocess.run([EDGECNN, "sweep", *options], cwd=out, check=True, stdout=subprocess.DEVNULL)
-    (row,) = json.loads((out / name / "sweep.json").read_text(encoding="utf-8"))["rows"]
-    return dict(row)
+def _out(folder: Path) -> Path:
+    return folder.parent / "networks"
 
 
-def _folder(network: str, seed: int) -> str:
-    return f"{network.rpartition(':')[2]}-{seed}"
+def _swept(folder: Path, name: str, *options: str) -> list[dict[str, Any]]:
+    """Return a network's rows, one of each seed, of new or continued sweeps."""
+    out, rows = _out(folder), []
+    out.mkdir(exist_ok=True)
+    (out / "nets.py").write_text(networks_of_the_page(), encoding="utf-8")
+    for seed in map(str, _SEEDS):
+        command = [
+            EDGECNN,
+            "sweep",
+            *options,
+            "--val-share",
+            "0.1",
+            "--allow",
+            "noise",
+            "--seed",
+            seed,
+            "--out",
+            f"{name}-{seed}",
+        ]
+        subprocess.run(command, cwd=out, check=True, stdout=subprocess.DEVNULL)
+        rows += json.loads((out / f"{name}-{seed}" / "sweep.json").read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 def _right(name: str, rows: list[dict[str, Any]], least: float, published_to: int = 0) -> Claim:
@@ -76,11 +100,16 @@ def _right(name: str, rows: list[dict[str, Any]], least: float, published_to: in
     return at_least(f"{name}: mean accuracy of 3 seeds, int8", mean(map(_accuracy, rows)), least, how)
 
 
-def _small(name: str, rows: list[dict[str, Any]], least: float, most: int) -> tuple[Claim, Claim]:
+def _small(name: str, rows: list[dict[str, Any]], least: float, most: int) -> list[Claim]:
     """Promise the mean accuracy of the seeds, and that the network has at most so many parameters."""
     network = rows[0]["network"]
     how = f"{network['network']} of {_PAGE}"
-    return _right(name, rows, least, most), at_most("its parameters", network["parameters"], most, how)
+    return [_right(name, rows, least, most), at_most("its parameters", network["parameters"], most, how)]
+
+
+def _size(rows: list[dict[str, Any]], most_kib: int) -> Claim:
+    sizes = [row["size_bytes"] for row in rows]
+    return at_most(f"its {Path(rows[0]['network']['file']).name}, KiB", max(sizes) / 1024, most_kib, f"{sizes} bytes")
 
 
 def _accuracy(row: dict[str, Any]) -> float:
