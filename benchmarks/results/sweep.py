@@ -26,7 +26,8 @@ class SweptNetwork:
         filters: Numbers of filters of its three stages.
         file: Its exported file, as the report names it.
         parameters: Number of parameters of the Keras model; of a file beside it, of that file.
-        macs: Multiply-accumulates of one image, of the exported file.
+        macs: Multiply-accumulates of one image, of the Keras model; of a file beside it, of that file or, where its layers
+            can't be read, of the model that it was made from.
         network: Name of edgecnn's own network, for example `cnn`, or `module:function`; the folder of a file beside it.
         arguments: What it was built with besides, as `name=value`.
         val_images: Number of validation images; None without them.

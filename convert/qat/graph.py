@@ -230,13 +230,14 @@ def _padding(options: Any) -> str:
 
 
 def _convolution(options: Any, images: Any, weights: Any, bias: Any = None) -> Any:
+    """Return what a convolution computes, in its groups: TensorFlow trains neither groups nor conv2d's dilation on every CPU."""
     tf = load_tensorflow()
-    found = tf.nn.conv2d(
-        _pictures(images),
-        tf.transpose(weights, (1, 2, 3, 0)),
-        (options.strideH, options.strideW),
-        _padding(options),
-        dilations=(options.dilationHFactor, options.dilationWFactor),
+    groups = images.shape[-1] // weights.shape[-1]
+    parts = tf.split(_pictures(images), groups, -1), tf.split(tf.transpose(weights, (1, 2, 3, 0)), groups, -1)
+    strides, dilations = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
+    found = tf.concat(
+        [tf.nn.convolution(one, its, strides, _padding(options), dilations=dilations) for one, its in zip(*parts, strict=True)],
+        -1,
     )
     return _fused(options, found if bias is None else found + bias)
 

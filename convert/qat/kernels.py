@@ -58,8 +58,7 @@ def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any,
         operator: The layer.
         weights: In the file's shape.
         bias: (channels,), or None.
-        share: Logarithms (channels,) of the share of a channel's largest weight that is the last step; more than all is all, as
-            is None.
+        share: Logarithms (channels,) of the share of a channel's largest weight that is the last step; None is all of it.
         most: The last step of the weights; the first is its negative.
         taken: Scale of its input.
     """
@@ -68,7 +67,7 @@ def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any,
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), others, keepdims=True))
     scales = tf.where(largest > 0, largest, 1.0) / most
     if share is not None:
-        scales *= tf.reshape(_as(tf.minimum(tf.exp(share), 1.0), tf.exp(share)), largest.shape)
+        scales *= tf.reshape(tf.exp(share), largest.shape)
     accumulated = tf.reshape(scales, [-1]) * taken
     whole = tf.clip_by_value(_nearest(weights / scales), -most, most)
     return LayerSteps(whole, None if bias is None else _nearest(bias / accumulated), scales, accumulated)

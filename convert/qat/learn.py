@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.config import choices
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.keras.load import load_keras, load_tensorflow
-from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, in_float
+from edgecnn.convert.qat.graph import FloatGraph, GraphOperator, NotTrainable, in_float
 from edgecnn.convert.qat.kernels import LayerSteps, layer_in_steps, on_steps, operator_in_steps, steps_of
 from edgecnn.convert.tflite.quantize import FOUR_BITS, quantize_tflite, tflite_steps
 
@@ -48,7 +49,7 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
     what the file computes.
 
     Raises:
-        NotTrainable: If the file has an operator that can't be trained.
+        NotTrainable: If the file has an operator that can't be trained, or the training diverges.
         ConversionError: If it can't be quantized.
     """
     network = IntegerNetwork(float32, ranges, _steps(float32, ranges, precision), precision)
@@ -67,6 +68,8 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
             network.freeze(_steps(network.graph.with_weights(network.weights()), ranges, precision))
         for number, inputs in enumerate(lessons.training(epoch), 1):
             total += float(network.train(inputs, frozen, optimizers))
+            if not isfinite(total):
+                raise NotTrainable(f"its loss is no number after batch {number} of epoch {epoch}")
             lessons.on_batch(epoch, number, total / number)
         if frozen:
             loss = _mean_loss(network, lessons.validation) if lessons.validation else -float(epoch)
@@ -136,8 +139,12 @@ class IntegerNetwork:
         self._ends = _free_ends(ranges, {name: self._leader[name] for name in self._leader if name in steps}, fixed)
         self._factors = {name: tf.Variable([0.0, 0.0]) for name in self._ends}
         few = [(one.filter, one.channels) for one in self.graph.operators if one.kind in self._few and one.channels is not None]
-        # Logarithms of the shares of each channel's largest weight; with 8 bits there are steps enough for all of it.
-        self._shares = {name: tf.Variable(tf.zeros(self._teacher[name].shape[axis])) for name, axis in few}
+        # Logarithms of the shares of each channel's largest weight; with 8 bits there are steps enough for all of it. More than
+        # all would be steps that no weight has.
+        self._shares = {
+            name: tf.Variable(tf.zeros(self._teacher[name].shape[axis]), constraint=lambda share: tf.minimum(share, 0.0))
+            for name, axis in few
+        }
         self._steps = {
             name: (tf.Variable(float(scale)), tf.Variable(float(zero)))
             for name, (scale, zero) in steps.items()

@@ -35,7 +35,8 @@ def train_for_integers(job: ExportJob, float32: bytes, inputs: NDArray[Any], ran
         precision: One of `TRAINED`.
 
     Raises:
-        NotTrainable: If an operator of the file can't be trained, or TensorFlow computes something else of its graph.
+        NotTrainable: If an operator of the file can't be trained, TensorFlow computes something else of its graph, or the
+            training diverges.
         ArtifactError: If an image can't be read.
     """
     require_same(float32, inputs)

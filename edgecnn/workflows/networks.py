@@ -102,11 +102,11 @@ class NetworkWork:
         self.trained(training)
         self._export(config, folder, said)
         file = folder / (self._tuned(folder) or self.plain)
-        cost, (images, right) = summarize(str(file), read_model(file)), self._validated(file)
+        cost, (images, right) = self.cost(config, folder), self._validated(file)
         return SweptNetwork(
             filters=() if config.start else config.filters,
             file=f"{folder.name}/{file.name}",
-            parameters=self.cost(config, folder).parameters,
+            parameters=cost.parameters,
             macs=cost.macs,
             network=config.start or config.network,
             arguments=self._arguments_of(config),
@@ -138,7 +138,8 @@ class NetworkWork:
             kind = f"{setting('formats', self.exporting.formats[0])} {setting('precisions', self.exporting.precisions[0])}"
             raise ConfigError(f"{folder} has no {file.name}: type edgecnn export {folder / manifest.source().path} {kind}")
         load_reference(folder, manifest, self.dataset.test.labels)  # What is missing is said before hours of training.
-        cost, (images, right) = summarize(str(file), read_model(file)), self._validated(file)
+        readable = file if FORMATS[self.exporting.formats[0]].anatomy else folder / manifest.source().path
+        cost, (images, right) = summarize(str(readable), read_model(readable)), self._validated(file)
         where = os.path.relpath(file.resolve(), self.folder.resolve())
         return SweptNetwork((), where, cost.parameters, cost.macs, str(folder), (), images, right, beside=True)
 

@@ -197,6 +197,18 @@ def test_corrected_class_names_are_not_those_of_the_files(images: ec.Dataset, tr
         work(other, trained).is_trained(resolved(CONFIG, images.train), trained / NAME)
 
 
+def test_a_format_whose_layers_are_not_read_has_the_models_multiply_accumulates(
+    images: ec.Dataset, swept: Path, tmp_path: Path
+) -> None:
+    out, other = (Path(shutil.copytree(swept, tmp_path / name)) for name in ("out", "other"))
+    expected = work(images, out).network(training(images, out)).macs
+    exporting = ExportConfig(("ncnn",), ("int8",))
+    here, there = (replace(work(images, folder), exporting=exporting) for folder in (out, other))
+    found = [here.network(training(images, out)), there.network(training(images, other)), here.beside(other / NAME)]
+    assert [Path(one.file).name for one in found] == ["int8.ncnn"] * 3
+    assert [one.macs for one in found] == [expected] * 3
+
+
 @pytest.mark.parametrize(
     ("machine", "name", "taken"),
     [("this one", "tuned.tflite", True), ("Cortex-A72", "tuned.tflite", False), ("this one", "tuned.onnx", False)],

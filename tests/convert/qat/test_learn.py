@@ -54,6 +54,10 @@ def _joined(image: Any) -> Any:
     return layers.Flatten()(layers.Concatenate()([x, layers.Conv2D(6, 3, padding="same")(x)]))
 
 
+def _grouped(image: Any) -> Any:
+    return layers.Conv2D(6, 3, groups=2, strides=2)(layers.Conv2D(4, 3, activation="relu")(image))
+
+
 def _extremes(image: Any) -> Any:
     x, y = (layers.Conv2D(8, 3, activation=name)(image) for name in ("elu", "gelu"))
     return layers.GlobalMaxPooling2D()(layers.Maximum()([x, y]))
@@ -102,7 +106,7 @@ def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None)
     return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
 
 
-@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _joined, _extremes])
+@pytest.fixture(scope="module", params=[_strided, _separable, _residual, _joined, _grouped, _extremes])
 def taught(request: pytest.FixtureRequest) -> tuple[Any, Learnt]:
     """A Keras model, and what its file has learnt."""
     model = _network(request.param)
@@ -149,6 +153,27 @@ def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoil
         9, 2, _batches(bad.inputs[:64]), lambda: iter([bad.test_inputs * next(brightness)]), lambda epoch, batch, loss: None
     )
     assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch == 8
+
+
+@pytest.mark.parametrize("taught", [_strided], indirect=True)
+def test_a_training_that_diverges_is_no_result(taught: tuple[Any, Learnt]) -> None:
+    lessons = _lessons(np.full_like(_images(64), np.nan), 1)
+    with pytest.raises(NotTrainable, match="batch 1 of epoch 1"):
+        learn(taught[1].before, taught[1].ranges, lessons)
+
+
+@pytest.mark.parametrize("taught", [_strided], indirect=True)
+def test_the_last_step_of_4_bits_never_goes_beyond_a_channels_largest_weight(taught: tuple[Any, Learnt]) -> None:
+    learnt = taught[1]
+    steps = tflite_steps(quantize_tflite(learnt.before, "int4", learnt.ranges))
+    network = IntegerNetwork(learnt.before, learnt.ranges, steps, "int4")
+    optimizers = [keras.optimizers.Adam(rate) for rate in (0.0, 40.0)]
+    network.build(optimizers)
+    for few in network._shares.values():
+        few.assign(few + 40)
+    for inputs in (_images(32), _images(32, seed=1)):
+        assert np.isfinite(network.train(inputs, False, optimizers))
+        assert all(few.numpy().max() <= 0 for few in network._shares.values())
 
 
 @pytest.mark.parametrize("taught", [_strided], indirect=True)
