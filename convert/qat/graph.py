@@ -230,7 +230,7 @@ def _padding(options: Any) -> str:
 
 
 def _convolution(options: Any, images: Any, weights: Any, bias: Any = None) -> Any:
-    """Return what a convolution computes, in its groups: TensorFlow trains neither groups nor conv2d's dilation on every CPU."""
+    """Return what a convolution computes, in its groups: not every CPU trains groups, or the dilation of conv2d."""
     tf = load_tensorflow()
     groups = images.shape[-1] // weights.shape[-1]
     parts = tf.split(_pictures(images), groups, -1), tf.split(tf.transpose(weights, (1, 2, 3, 0)), groups, -1)
