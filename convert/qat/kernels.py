@@ -65,7 +65,8 @@ def layer_in_steps(operator: GraphOperator, weights: Any, bias: Any, share: Any,
     tf = load_tensorflow()
     others = [place for place in range(len(weights.shape)) if place != operator.channels]
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), others, keepdims=True))
-    scales = tf.where(largest > 0, largest, 1.0) / most
+    # In float32, tf.function multiplies by the reciprocal of a constant, which rounds otherwise.
+    scales = tf.cast(tf.cast(tf.where(largest > 0, largest, 1.0), tf.float64) / most, tf.float32)
     if share is not None:
         scales *= tf.reshape(tf.exp(share), largest.shape)
     accumulated = tf.reshape(scales, [-1]) * taken
@@ -131,7 +132,8 @@ def _sum(operator: GraphOperator, inputs: Sequence[Any], taken: Sequence[Any], s
     """
     tf = load_tensorflow()
     ratios = [one / scale for one in taken]
-    shift = 20 - tf.floor(tf.math.log(tf.maximum(*ratios)) / np.log(2.0))
+    exponent = tf.bitwise.right_shift(tf.bitcast(tf.maximum(*ratios), tf.int32), 23) - 127
+    shift = tf.cast(20 - exponent, tf.float32)
     whole, factors = (
         [tf.cast(tf.round(one), tf.int32) for one in many]
         for many in ([one / own for one, own in zip(inputs, taken, strict=True)], [ratio * 2**shift for ratio in ratios])
