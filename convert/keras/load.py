@@ -108,6 +108,16 @@ def kernels_to_train() -> Iterator[None]:
         del os.environ[_ONEDNN]
 
 
+def kernels_of_training() -> dict[str, str]:
+    """Return the environment that gives another process the kernels that a training in this one has: these round otherwise."""
+    with kernels_to_train():
+        if "tensorflow" not in sys.modules:
+            return {name: value for name, value in os.environ.items() if name == _ONEDNN}
+    from tensorflow.python.util import _pywrap_util_port as port
+
+    return {_ONEDNN: str(int(port.IsMklEnabled()))}
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """Leave out that functions are traced often, and where the files were that a conversion has deleted again.
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgecnn.benchmarks.machine.host import read_machine
-from edgecnn.convert.keras.load import kernels_to_train
+from edgecnn.convert.keras.load import kernels_of_training
 from edgecnn.convert.training.fit.process import usable_cores
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.edge.data.dataset import Dataset
@@ -118,6 +118,7 @@ class _Shared(NamedTuple):
     Attributes:
         work: Settings, with the images in memory.
         threads: Number of TensorFlow's threads.
+        kernels: Environment that chooses TensorFlow's kernels.
         directory: Working directory of the sweep.
         lines: Actor that holds the progress.
         versions: Versions that each node must have.
@@ -125,6 +126,7 @@ class _Shared(NamedTuple):
 
     work: NetworkWork
     threads: int
+    kernels: dict[str, str]
     directory: str
     lines: Any
     versions: dict[str, str]
@@ -165,7 +167,9 @@ class RayNodes:
         """
         if work.size not in self._shared:  # Ray sends it to each node once.
             sent = replace(work, dataset=_in_memory(work.dataset), tuning=None, progress=SILENT, train_ahead=None)
-            self._shared[work.size] = self._ray.put(_Shared(sent, self.threads, str(Path.cwd()), self._lines, self._versions))
+            threads, kernels = self.threads, kernels_of_training()
+            shared = _Shared(sent, threads, kernels, str(Path.cwd()), self._lines, self._versions)
+            self._shared[work.size] = self._ray.put(shared)
         waiting = {self._task.remote(self._shared[work.size], training): training for training in trainings}
         try:
             while waiting:
@@ -325,8 +329,9 @@ def _trained(shared: _Shared, training: Training) -> Files | EdgeCnnError:
     """Train a network on a node, and return the files of its folder, or the error that a user can fix."""
     from ray.util import get_node_ip_address
 
-    threads = str(shared.threads)  # TensorFlow reads them when it is imported.
-    os.environ.update(TF_NUM_INTRAOP_THREADS=threads, TF_NUM_INTEROP_THREADS=threads, CUDA_VISIBLE_DEVICES="-1")
+    threads = str(shared.threads)  # TensorFlow reads these when it is imported.
+    settings = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads, "CUDA_VISIBLE_DEVICES": "-1"}
+    os.environ.update(settings | shared.kernels)
     with suppress(OSError):  # Own modules and a teacher may be there.
         os.chdir(shared.directory)
     node, config = get_node_ip_address(), training.config
@@ -334,7 +339,7 @@ def _trained(shared: _Shared, training: Training) -> Files | EdgeCnnError:
     shared.lines.begin.remote(training.said, node)
     try:
         _require_same(shared.versions, _versions_of()(), node)  # This node may have joined since the sweep began.
-        with temporary_folder() as scratch, kernels_to_train():
+        with temporary_folder() as scratch:
             if (here := resolved(config, work.dataset.train)) != config:
                 named = (config.weights or config.model) if here.source_sha256 != config.source_sha256 else config.teacher
                 raise ConfigError(f"{training.said}: {named} is another file on {node}: copy it to {shared.directory} there")

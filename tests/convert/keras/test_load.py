@@ -117,3 +117,10 @@ def test_who_sets_the_variable_decides(homeless: tuple[tuple[str, ...], Path]) -
 def test_other_commands_leave_the_choice_to_tensorflow() -> None:
     # Once TensorFlow is imported, training changes nothing.
     assert kernels(f"{IMPORTED}\nwith load.kernels_to_train():\n    {IMPORTED}") == kernels("import tensorflow")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere TensorFlow chooses")
+def test_other_processes_are_told_the_kernels_that_a_training_in_this_one_has() -> None:
+    told = f"print(load.kernels_of_training()['{ONEDNN}'])"
+    code = f"{told}\nos.environ['{ONEDNN}'] = '0'\n{told}\n{IMPORTED}\ndel os.environ['{ONEDNN}']\n{told}"
+    assert kernels(code) == ("1", "0", "0", "False", "None")

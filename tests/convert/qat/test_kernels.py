@@ -19,7 +19,7 @@ def test_the_scales_of_weights_are_those_of_the_file(most: int) -> None:
 
 @pytest.mark.parametrize("ratio", [0.5, 0.25, 2.0**-7])
 def test_half_a_step_of_a_sum_is_rounded_up(ratio: float) -> None:
-    whole = np.float32([[-3, -1, 1, 3]]) / np.float32(2 * ratio)
+    whole = np.array([[-3, -1, 1, 3]], np.float32) / np.float32(2 * ratio)
     inputs, scale = [tf.Variable(one * np.float32(ratio)) for one in (whole, 0 * whole)], tf.Variable(1.0)
     add, steps = GraphOperator("ADD", ("one", "other"), "output", AddOptionsT()), (tf.Variable(ratio), 0.0)
     found = tf.function(lambda: operator_in_steps(add, inputs, [steps, steps], (scale, 0.0), None))()
