@@ -64,7 +64,10 @@ def _time_heading(fit: Fit) -> str:
 
 
 def _time(of: NetworkCost | FittedFile) -> str:
-    return "" if of.limited is None else figure(of.limited / 1e6)
+    if of.limited is None:
+        return ""
+    # As many digits as its verdict shows: a limit may be far below 1 ms.
+    return f"{of.limited / 1e6:.4g}" if of.limited < 1e7 else figure(of.limited / 1e6)
 
 
 def _validation(row: TriedNetwork) -> str:

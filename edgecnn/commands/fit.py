@@ -5,7 +5,7 @@ exported as int8; the validation images choose one, and the test images judge it
 smaller pictures too, unless their size is stated or there is a teacher. The same command continues where it was stopped.
 OUT/fit.json is the record, OUT/fit.png the picture.
 
-The exit code is 3 if no file is within the limits, and 7 if the machine was too noisy to tell.
+The exit code is 3 if no file is shown to be within the limits, and 7 if the machine was too noisy to tell.
 
 Example: edgecnn fit --data photos --max-p90-ms 2 --max-size-kib 100 --minutes 30
 """
@@ -204,9 +204,11 @@ def command(call: Call, *, json: Json = None, verbose: Verbose = False) -> None:
     result = call(measuring=True)
     emit(result, json, verbose=verbose)
     if result.chosen is None:
-        if any(file.status == "INVALID" for file in result.files):
+        statuses, repeat = {file.status for file in result.files}, "type the same command, which repeats the measurement alone"
+        if "INVALID" in statuses:
             raise InvalidMeasurement(
-                "the times are too noisy to judge, see the reasons above: stop other programs, then type the same command, "
-                "which repeats the measurement alone"
+                f"the times are too noisy to judge, see the reasons above: stop other programs, then {repeat}"
             )
+        if "UNDECIDED" in statuses:
+            raise GateFailed(f"no file is shown to be within the limits, see the reasons above: {repeat}, or allow more")
         raise GateFailed("no file can be shipped, see the reasons above: allow more, give it more minutes, or more test images")

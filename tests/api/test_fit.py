@@ -14,7 +14,7 @@ from PIL import Image
 
 import edgecnn as ec
 from edgecnn.benchmarks.emulator.counting import Stretch
-from edgecnn.benchmarks.gate.gate import FAIL, PASS
+from edgecnn.benchmarks.gate.gate import FAIL, PASS, UNDECIDED
 from edgecnn.benchmarks.runners.emulated import Emulated
 from edgecnn.benchmarks.statistics import binomial
 from edgecnn.convert.training.config import TrainConfig
@@ -29,7 +29,7 @@ from edgecnn.workflows import fit as fit_work
 from edgecnn.workflows import prune, rungs
 from edgecnn.workflows import sweep as sweep_work
 from edgecnn.workflows.export import tuning_for
-from edgecnn.workflows.fit_costs import kept_costs
+from edgecnn.workflows.fit_costs import Cost, kept_costs
 from edgecnn.workflows.rungs import TrainingPace
 from tests.convert.export.conftest import Invented
 from tests.convert.training.model.weights import shorten_mobilenet, write_weights
@@ -126,6 +126,19 @@ def test_a_file_that_is_no_better_than_a_guess_on_the_test_images_is_not_shipped
     assert f"of {test} test images, not shown to be better" in " ".join(terminal.out.split())
     fit = json.loads((tmp_path / "out/fit.json").read_text())
     assert (fit["chosen"], fit["accuracy"], fit["images"]) == (None, None, 0)
+
+
+def test_a_file_whose_launches_disagree_is_not_shipped_and_the_same_command_is_advised(
+    found: tuple[Path, Any], few: None, idx_folder: Path, tmp_path: Path, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(found[0], tmp_path / "out")
+    undecided = Cost("int8", 5000, 17250.0, 16000.0, None, UNDECIDED, ("p90 is 0.01725 ms",))
+    monkeypatch.setattr(fit_work, "measured", lambda job, root, files, test: [undecided] * len(files))
+    limits = ("--max-p90-ms", "1000", "--max-size-kib", str(LIMIT_KIB))
+    error = terminal.fails(3, "fit", "--data", idx_folder, "--out", tmp_path / "out", *limits, *_COMMAND)
+    assert "the same command" in error
+    assert re.search(r"int8\.tflite +UNDECIDED +4\.9 +0\.01725 ", terminal.out)
+    assert json.loads((tmp_path / "out/fit.json").read_text())["chosen"] is None
 
 
 def test_limits_that_no_network_is_within_are_refused_with_what_the_smallest_takes(
