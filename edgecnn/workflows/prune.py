@@ -20,7 +20,7 @@ from edgecnn.convert.training.model.channels import channels_of, importance, wit
 from edgecnn.convert.training.model.custom_model import resolved
 from edgecnn.convert.training.records import TrainResult
 from edgecnn.edge.errors import ConfigError, GateFailed, field
-from edgecnn.edge.files import libraries_folder, read_bytes, write_bytes
+from edgecnn.edge.files import libraries_folder, read_bytes, temporary_folder, write_bytes
 from edgecnn.edge.inference.classifier import Classifier
 from edgecnn.edge.manifest import MODEL_NAME
 from edgecnn.edge.model_file import ModelFile, read_model
@@ -32,8 +32,10 @@ from edgecnn.workflows.networks import Training, errors_of_a_sweep
 from edgecnn.workflows.rungs import validation_of
 
 _ROUNDS = 4
-# Rounds after those, if cuts saved less than expected, and the share of the limits that they aim at.
-_MORE_ROUNDS, _CLOSER = 3, 0.97
+# Share of a limit of time that is aimed at: times of processes differ by some percent, and all of them must be within it.
+_OF_TIME = 0.95
+# Shares of what is aimed at for more cuts in the last round, if one saved less than expected.
+_CLOSER = (0.97, 0.94, 0.91)
 # Share of a group's channels that are cut to measure what they take, and the fewest that are left.
 _SHARE, _LEAST = 0.25, 2
 # Largest share of a group's channels that a round cuts: what many of them save is not what a few did.
@@ -59,20 +61,19 @@ def pruned(job: FitJob, source: ModelFile) -> Fit:
         _require_same(job, source)
         made, timed = source, None
         tried = [TriedNetwork(first, is_within=False)]
-        for number in range(1, _ROUNDS + _MORE_ROUNDS + 1):
+        for number in range(1, _ROUNDS + 1):
             path = work.folder / "cuts" / f"{number}.keras"
             if not path.exists():
                 work.progress.say(f"Round {number}: measuring what the channels of each layer take")
-                cut = _cut(job, made, tried[-1].cost, _goal(job, first, number))
-                _save(cut, path)
+                goal = _goal(job, first, number)
+                cut = _cut(job, made, tried[-1].cost, goal)
+                _save(_cut_again(job, cut, tried[-1].cost, goal) if number == _ROUNDS else cut, path)
             training = _training(job, source, path, number, timed)
             result = work.trained(training)
             timed = timed or result
             made = read_model(training.folder / MODEL_NAME)
             (cost,) = kept_costs(job, {f"round {number}": partial(load_file, made)}, path.with_suffix(".json"))
             tried.append(TriedNetwork(cost, job.is_within(cost), training.config.epochs, *validation_of(result)))
-            if number >= _ROUNDS and job.is_within(cost):
-                break
         ((work, training),) = for_integers(job, [(work, training)])
         swept = replace(work.network(training), network=cost.name)
     return written(job, tuple(tried), judged(job, [swept], set() if job.is_within(cost) else {swept.name}))
@@ -94,15 +95,31 @@ def _require_same(job: FitJob, source: ModelFile) -> None:
 
 def _goal(job: FitJob, first: NetworkCost, number: int) -> Goal:
     """Return what a round aims at: in equal ratios from what the model costs to the limits."""
-    share, closer = min(number / _ROUNDS, 1.0), 1.0 if number <= _ROUNDS else _CLOSER
 
     def between(start: float, limit: float | None, unit: float) -> float:
         if limit is None:
             return float("inf")
         most = limit * unit
-        return float(most if most >= start else start * (most / start) ** share * closer)
+        return float(most if most >= start else start * (most / start) ** (number / _ROUNDS))
 
-    return between(first.limited, job.most, 1), between(first.size_bytes, job.budget.max_size_kib, 1024)
+    return (
+        between(first.limited, job.most, 1 if job.core else _OF_TIME),
+        between(first.size_bytes, job.budget.max_size_kib, 1024),
+    )
+
+
+def _cut_again(job: FitJob, cut: Any, cost: NetworkCost, goal: Goal) -> Any:
+    """Return the Keras model `cut` of a model with a cost; if it costs more than the goal, with more channels cut."""
+    with temporary_folder() as folder:
+        for place, closer in enumerate(_CLOSER):
+            path = folder / f"{place}.keras"
+            _save(cut, path)
+            (now,) = costs(job, {cost.name: partial(load_file, read_model(path))}, (cost.precision,))
+            if now.limited <= goal[0] and now.size_bytes <= goal[1]:
+                break
+            job.work.progress.say("It takes more than was expected: cutting again")
+            cut = _cut(job, read_model(path), now, (closer * goal[0], closer * goal[1]))
+    return cut
 
 
 def _cut(job: FitJob, source: ModelFile, cost: NetworkCost, goal: Goal) -> Any:
@@ -197,9 +214,9 @@ def _save(model: Any, path: Path) -> None:
 def _training(job: FitJob, source: ModelFile, cut: Path, number: int, timed: TrainResult | None) -> Training:
     """Return the training of what was cut: one epoch, or as many as there is time for once one was timed.
 
-    The last planned round has half of the time.
+    The last round has half of the time.
     """
-    share = 0.5 if number >= _ROUNDS else 0.5 / (_ROUNDS - 2)
+    share = 0.5 if number == _ROUNDS else 0.5 / (_ROUNDS - 2)
     epochs = 1
     if timed:
         epochs = max(1, min(_MOST_EPOCHS, int(share * 60 * training_minutes(job) / max(timed.seconds, 1e-3))))

@@ -166,10 +166,13 @@ def test_a_count_that_is_not_steady_is_a_cost_and_no_verdict(exported: Path, spr
     assert (found.status, found.instructions, found.p90_ns) == (status, 100_000, None)
 
 
-def test_a_cut_goes_no_further_than_the_limits_ask() -> None:
+def test_a_cut_goes_no_further_than_the_limits_ask_and_leaves_what_processes_differ_by() -> None:
     cost = NetworkCost("cnn", 1, 1, 30 * 1024, 3e6, 2e6, "int8")
     job = search(max_size_kib=50, max_p90_ms=1.5)
-    assert prune._goal(job, cost, 4) == (1.5e6, 50 * 1024)
+    assert prune._goal(job, cost, 4) == (0.95 * 1.5e6, 50 * 1024)
     time, size = prune._goal(job, cost, 1)
     assert 1.5e6 < time < 3e6
     assert size == 50 * 1024
+    work: Any = SimpleNamespace(progress=SILENT, exporting=SimpleNamespace(formats=("tflite",)))
+    core = replace(search(work, device="cortex-a72"), max_instructions=900_000)
+    assert prune._goal(core, replace(cost, instructions=1_200_000), 4) == (900_000, float("inf"))
