@@ -25,6 +25,7 @@ class BadNetwork:
         model: The Keras model for float32 images (n, 12, 12, 1) from 0 to 1.
         float32: The float file of each format.
         inputs: Model inputs of the training images.
+        labels: Labels of the training images.
         test_inputs: Model inputs of the test images.
         test_labels: Labels of the test images.
     """
@@ -32,6 +33,7 @@ class BadNetwork:
     model: Any
     float32: dict[str, bytes]
     inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
     test_inputs: NDArray[np.float32]
     test_labels: NDArray[np.int64]
 
@@ -87,4 +89,4 @@ def bad_network(folder: Path) -> BadNetwork:
         "tflite": to_tflite(model, "float32", (12, 12, 1), "float32"),
         "onnx": to_onnx(model, (12, 12, 1), "float32", "probabilities"),
     }
-    return BadNetwork(model, float32, train, test, dataset.test.labels)
+    return BadNetwork(model, float32, train, dataset.train.labels, test, dataset.test.labels)

@@ -95,6 +95,8 @@ def operator_in_steps(
         whole = _half_away(without_activation(operator, [_nearest(inputs[0] / first[0])]) * (first[0] / scale), zero)
     elif operator.kind == "ADD" and all(taken):
         whole = _sum(operator, inputs, [one[0] for one in taken if one], scale)
+    elif operator.kind == "HARD_SWISH" and first:
+        whole = _as(_hard_swish(inputs[0] / first[0], first[0], scale), in_float(operator, inputs) / scale)
     elif operator.kind == "CONCATENATION":
         moved = [
             _moved(one, steps[0], scale) if steps else _nearest(one / scale) for one, steps in zip(inputs, taken, strict=True)
@@ -149,3 +151,52 @@ def _moved(values: Any, taken: Any, scale: Any) -> Any:
     tf = load_tensorflow()
     exact = tf.floor(tf.round(values / taken) * (tf.round(256 * taken / scale) / 256) + 0.5)
     return _as(exact, values / scale)
+
+
+def _hard_swish(steps: Any, taken: Any, scale: Any) -> Any:
+    """Return the hard swish of whole steps of the size `taken` in whole ones of the size `scale`.
+
+    LiteRT's kernel is in fixed point: 16 bits, of which the input takes the upper 9 (tflite/kernels/internal/reference/
+    hard_swish.h). `rectified` is relu6(x + 3) / 6, with 1 as 2**15.
+    """
+    tf = load_tensorflow()
+    given = tf.cast(tf.round(steps), tf.int32) * 128
+    factor, shift = _factor_of_16_bits(taken / 128 / scale)
+    wanted = _high_product(given, factor, 1 << 14)
+    steepness, more = _factor_of_16_bits(taken / 128 / (3 / 32768))
+    rectified = tf.where(more > 0, _in_16_bits(given * 2 ** tf.maximum(more - 1, 0)), given)
+    rectified = _high_product(rectified, steepness, 1 << 14)
+    rectified = tf.where(more > 0, _in_16_bits(2 * rectified), _halved(rectified, -more))
+    rectified = tf.bitwise.right_shift(rectified + (1 << 15), 1)
+    return tf.cast(_halved(_high_product(rectified, wanted, 0), -shift), tf.float32)
+
+
+def _factor_of_16_bits(factor: Any) -> tuple[Any, Any]:
+    """Return a float32 factor as an integer up to 2**15, and the exponent of what it is then multiplied with."""
+    tf = load_tensorflow()
+    bits = tf.bitcast(factor, tf.int32)
+    significand = tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(bits, (1 << 23) - 1), 1 << 23)
+    whole = tf.minimum(tf.bitwise.right_shift(significand + (1 << 8), 9), (1 << 15) - 1)
+    return whole, tf.bitwise.right_shift(bits, 23) - 126
+
+
+def _high_product(first: Any, second: Any, half: int) -> Any:
+    """Return the product over 2**15, rounded toward zero after `half` was added to its size."""
+    tf = load_tensorflow()
+    product = first * second
+    # The kernel adds 1 - half to a negative product.
+    return tf.truncatediv(product + tf.where(product >= 0, half, 1 - half if half else 0), 1 << 15)
+
+
+def _in_16_bits(whole: Any) -> Any:
+    return load_tensorflow().clip_by_value(whole, -(1 << 15), (1 << 15) - 1)
+
+
+def _halved(whole: Any, times: Any) -> Any:
+    """Return whole numbers over 2**times, half rounded away from zero."""
+    tf = load_tensorflow()
+    times = tf.maximum(times, 0)
+    mask = tf.bitwise.left_shift(1, times) - 1
+    remainder = tf.bitwise.bitwise_and(whole, mask)
+    threshold = tf.bitwise.right_shift(mask, 1) + tf.cast(whole < 0, tf.int32)
+    return tf.bitwise.right_shift(whole, times) + tf.cast(remainder > threshold, tf.int32)

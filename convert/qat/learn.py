@@ -1,4 +1,4 @@
-"""Trains a float32 .tflite file for its own integers, with the file itself as the teacher."""
+"""Trains a float32 .tflite file for its own integers, with the file itself as a teacher beside the labels."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,11 @@ _FIXED = {"SOFTMAX", "LOGISTIC", "TANH"}
 # Peak learning rates of Adam (Kingma and Ba, 2015), which fall to zero along a cosine: of weights, which have further to the
 # next step with 4 bits, and of the logarithms of the ranges' ends.
 _WEIGHTS_RATES, _RANGES_RATE = {"int8": 2e-4, "int4": 3e-3}, 5e-2
+# The labels' share of the loss; the rest is the teacher's.
+_LABELS_SHARE = 0.5
+
+Lesson = tuple[NDArray[Any], NDArray[np.int64]]
+"""Model inputs (n, ...) and labels (n,)."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,15 @@ class Lessons:
     Attributes:
         epochs: Number of passes over the training images.
         batches: Number of batches in an epoch.
-        training: Takes the number of an epoch, from 1, and yields the model inputs (n, ...) of its batches.
+        training: Takes the number of an epoch, from 1, and yields its batches.
         validation: Yields those that choose the epoch to keep; None to keep the last.
         on_batch: Gets the number of the epoch and of the batch, from 1, and the mean loss of the epoch so far.
     """
 
     epochs: int
     batches: int
-    training: Callable[[int], Iterator[NDArray[Any]]]
-    validation: Callable[[], Iterator[NDArray[Any]]] | None
+    training: Callable[[int], Iterator[Lesson]]
+    validation: Callable[[], Iterator[Lesson]] | None
     on_batch: Callable[[int, int, float], None]
 
 
@@ -66,8 +71,8 @@ def learn(float32: bytes, ranges: Ranges, lessons: Lessons, precision: str = "in
         if epoch == frozen_from and epoch > 1:
             ranges = network.ranges()
             network.freeze(_steps(network.graph.with_weights(network.weights()), ranges, precision))
-        for number, inputs in enumerate(lessons.training(epoch), 1):
-            total += float(network.train(inputs, frozen, optimizers))
+        for number, (inputs, labels) in enumerate(lessons.training(epoch), 1):
+            total += float(network.train(inputs, labels, frozen, optimizers))
             if not isfinite(total):
                 raise NotTrainable(f"its loss is no number after batch {number} of epoch {epoch}")
             lessons.on_batch(epoch, number, total / number)
@@ -84,8 +89,8 @@ def _steps(float32: bytes, ranges: Ranges, precision: str) -> Mapping[str, tuple
     return tflite_steps(quantize_tflite(float32, precision, ranges))
 
 
-def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[NDArray[Any]]]) -> float:
-    losses = [(float(network.loss_of(inputs)), len(inputs)) for inputs in batches()]
+def _mean_loss(network: "IntegerNetwork", batches: Callable[[], Iterator[Lesson]]) -> float:
+    losses = [(float(network.loss_of(inputs, labels)), len(labels)) for inputs, labels in batches()]
     return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
 
 
@@ -154,7 +159,7 @@ class IntegerNetwork:
         traced = partial(tf.function, reduce_retracing=True, autograph=False)
         self.train = traced(self._train_on)
         self.forward = traced(lambda images: _flat(self._run(images, True)[self.graph.output]))
-        self.loss_of = traced(lambda images: self._loss(images, True))
+        self.loss_of = traced(partial(self._loss, frozen=True))
 
     def build(self, optimizers: Sequence[Any]) -> None:
         """Make the variables of the optimizers of `train`; else TensorFlow traces a step twice, first to make these."""
@@ -223,23 +228,26 @@ class IntegerNetwork:
         found: Mapping[str, Any] = self.graph.run(images, self._learning, compute)
         return found
 
-    def _loss(self, images: Any, frozen: bool) -> Any:
-        """Return the mean divergence of the integers' probabilities from the float file's (Hinton and others, 2015)."""
+    def _loss(self, images: Any, labels: Any, frozen: bool) -> Any:
+        """Return the mean cross-entropy of the labels, and divergence from the float file's probabilities (Hinton and others,
+        2015, https://arxiv.org/abs/1503.02531).
+        """
         tf, scores = load_tensorflow(), self.graph.scores
         expected, found = (
             # One score is that of the second of two classes.
             tf.nn.log_softmax(one if one.shape[1] > 1 else tf.concat([tf.zeros_like(one), one], axis=1))
             for one in map(_flat, (self.graph.run(images, self._teacher)[scores], self._run(images, frozen)[scores]))
         )
-        return tf.reduce_mean(tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1))
+        divergence = tf.reduce_sum(tf.exp(expected) * (expected - found), axis=1)
+        return tf.reduce_mean((1 - _LABELS_SHARE) * divergence - _LABELS_SHARE * tf.gather(found, labels, batch_dims=1))
 
     def _groups(self) -> list[list[Any]]:
         return [list(self._learning.values()), [*self._factors.values(), *self._shares.values()]]
 
-    def _train_on(self, images: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:
+    def _train_on(self, images: Any, labels: Any, frozen: bool, optimizers: Sequence[Any]) -> Any:
         groups = self._groups()[: 1 if frozen else 2]
         with load_tensorflow().GradientTape() as tape:
-            loss = self._loss(images, frozen)
+            loss = self._loss(images, labels, frozen)
         for variables, gradients, optimizer in zip(groups, tape.gradient(loss, groups), optimizers, strict=False):
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgecnn.convert.export.config import ExportJob
 from edgecnn.convert.export.converters import Learnt, Ranges
 from edgecnn.convert.qat.graph import require_same
-from edgecnn.convert.qat.learn import Lessons, learn
+from edgecnn.convert.qat.learn import Lesson, Lessons, learn
 from edgecnn.convert.training.fit.augmentation import varied
 from edgecnn.convert.training.fit.readers import BatchReader, open_readers
 from edgecnn.convert.training.recipes import Augment
@@ -45,21 +45,21 @@ def train_for_integers(job: ExportJob, float32: bytes, inputs: NDArray[Any], ran
 
     def on_batch(epoch: int, batch: int, loss: float) -> None:
         name = f"training for {precision}, epoch {epoch}/{epochs}"
-        job.on_batch((epoch - 1) * total + batch, epochs * total, name, f"divergence {loss:.5f}")
+        job.on_batch((epoch - 1) * total + batch, epochs * total, name, f"loss {loss:.5f}")
         if batch == total:
-            job.on_step(f"{name}: mean divergence from {job.manifest.source_name} {loss:.5f}")
+            job.on_step(f"{name}: mean loss {loss:.5f}")
 
     with open_readers(job.dataset, job.on_step) as readers:
         validation = None
         if val and readers.val:
             order = np.arange(len(val.labels))
-            validation = partial(_batches, readers.val, order, lambda index, images: job.model.inputs(images))
+            validation = partial(_batches, readers.val, val.labels, order, lambda index, images: job.model.inputs(images))
         lessons = Lessons(epochs, total, partial(_varied, readers.train, job), validation, on_batch)
         return learn(float32, ranges, lessons, precision)
 
 
-def _varied(reader: BatchReader, job: ExportJob, epoch: int) -> Iterator[NDArray[Any]]:
-    """Return the model inputs of an epoch's batches, in an order of its own, varied as in the model's own training."""
+def _varied(reader: BatchReader, job: ExportJob, epoch: int) -> Iterator[Lesson]:
+    """Return an epoch's batches, in an order of its own, varied as in the model's own training."""
     said = job.manifest.provenance.train_config.get("augment")
     # A model from elsewhere does not say; its images are not varied.
     variation: Augment = next((name for name in get_args(Augment) if name == said), "none")
@@ -68,17 +68,19 @@ def _varied(reader: BatchReader, job: ExportJob, epoch: int) -> Iterator[NDArray
     def inputs(index: int, images: Images) -> NDArray[Any]:
         return job.model.inputs(varied(variation, images, np.random.default_rng([_SEED, epoch, index])))
 
-    return _batches(reader, order, inputs)
+    return _batches(reader, job.dataset.train.labels, order, inputs)
 
 
 def _batches(
-    reader: BatchReader, order: NDArray[np.int64], inputs_of: Callable[[int, Images], NDArray[Any]]
-) -> Iterator[NDArray[Any]]:
-    """Yield the model inputs of images in an order; `inputs_of` makes them of the number of a batch and its images."""
+    reader: BatchReader,
+    labels: NDArray[np.int64],
+    order: NDArray[np.int64],
+    inputs_of: Callable[[int, Images], NDArray[Any]],
+) -> Iterator[Lesson]:
+    """Yield the batches of images in an order; `inputs_of` makes inputs of the number of a batch and its images."""
 
     def chosen(index: int) -> Indices:
         return order[index * _BATCH_SIZE : (index + 1) * _BATCH_SIZE]
 
     count = -(-len(order) // _BATCH_SIZE)
-    for (inputs,) in reader.batches(count, chosen, lambda index, images: (inputs_of(index, images),)):
-        yield inputs
+    return reader.batches(count, chosen, lambda index, images: (inputs_of(index, images), labels[chosen(index)]))

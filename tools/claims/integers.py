@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
+from edgecnn.convert.qat.learn import IntegerNetwork, Lesson, Lessons, learn
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
 from edgecnn.convert.tflite.quantize import quantize_tflite, tflite_steps
@@ -31,11 +31,10 @@ def measure(folder: Path) -> list[Claim]:
     out = folder.parent / "integers"
     dataset = load_dataset()
     train, test = (_inputs(part.images(range(len(part.labels)))) for part in (dataset.train, dataset.test))
-    labels = dataset.test.labels
-    claims = [claim for name in _NETWORKS for claim in _forward(name, _trained(name, out / name), train, test, labels)]
-    few = _in_color(train[::_PICTURES_EVERY])
-    pictures = _mobilenet(few, dataset.train.labels[::_PICTURES_EVERY])
-    claims += _forward("MobileNetV2", pictures, few, _in_color(test), labels)
+    learns, judges = (train, dataset.train.labels), (test, dataset.test.labels)
+    claims = [claim for name in _NETWORKS for claim in _forward(name, _trained(name, out / name), learns, judges)]
+    few, labels = _in_color(train[::_PICTURES_EVERY]), dataset.train.labels[::_PICTURES_EVERY]
+    claims += _forward("MobileNetV2", _mobilenet(few, labels), (few, labels), (_in_color(test), dataset.test.labels))
     return [*claims, _spoilt(out), *(_with_4_bits(name, out / f"{name}-int4") for name in _SMALL)]
 
 
@@ -68,16 +67,16 @@ def _in_color(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(padded, 3, axis=3)
 
 
-def _forward(
-    name: str, float32: bytes, train: NDArray[np.float32], test: NDArray[np.float32], labels: NDArray[Any]
-) -> list[Claim]:
+def _forward(name: str, float32: bytes, learns: Lesson, judges: Lesson) -> list[Claim]:
     """Compare the forward after two epochs of training for integers with the file, on all test images."""
+    (train, answers), (test, labels) = learns, judges
     ranges = calibrate_tflite(float32, train[:: len(train) // _CALIBRATED])
 
-    def batches(epoch: int) -> Iterator[NDArray[Any]]:
+    def batches(epoch: int) -> Iterator[Lesson]:
         order = np.random.default_rng(epoch).permutation(len(train))
         for start in range(0, len(order), _BATCH):
-            yield train[order[start : start + _BATCH]]
+            chosen = order[start : start + _BATCH]
+            yield train[chosen], answers[chosen]
 
     learnt = learn(float32, ranges, Lessons(2, -(-len(train) // _BATCH), batches, None, lambda epoch, batch, loss: None))
     int8 = quantize_tflite(learnt.file, "int8", learnt.ranges)

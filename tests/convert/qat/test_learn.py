@@ -13,7 +13,7 @@ from edgecnn.convert.onnx.convert import to_onnx
 from edgecnn.convert.onnx.converter import activations, calibrate_onnx, onnx_scales, prepare_onnx, quantize_onnx
 from edgecnn.convert.qat import graph
 from edgecnn.convert.qat.graph import FloatGraph, NotTrainable, require_same
-from edgecnn.convert.qat.learn import IntegerNetwork, Lessons, learn
+from edgecnn.convert.qat.learn import IntegerNetwork, Lesson, Lessons, learn
 from edgecnn.convert.qat.onnx import matched_ranges, with_learnt_weights
 from edgecnn.convert.tflite.calibrate import calibrate_tflite
 from edgecnn.convert.tflite.converter import to_tflite
@@ -92,18 +92,23 @@ def _answers(data: bytes, images: NDArray[np.float32]) -> tuple[NDArray[Any], fl
     return run(data, stored(data, images)), given.scales[0], given.zero_points[0]
 
 
-def _batches(inputs: NDArray[Any], size: int = 32) -> Any:
-    def epoch(number: int) -> Iterator[NDArray[Any]]:
+def _batches(inputs: NDArray[Any], labels: NDArray[np.int64], size: int = 32) -> Any:
+    def epoch(number: int) -> Iterator[Lesson]:
         order = np.random.default_rng(number).permutation(len(inputs))
         for start in range(0, len(order), size):
-            yield inputs[order[start : start + size]]
+            chosen = order[start : start + size]
+            yield inputs[chosen], labels[chosen]
 
     return epoch
 
 
-def _lessons(inputs: NDArray[Any], epochs: int, seen: list[float] | None = None) -> Lessons:
+def _lessons(
+    inputs: NDArray[Any], epochs: int, labels: NDArray[np.int64] | None = None, seen: list[float] | None = None
+) -> Lessons:
     losses = [] if seen is None else seen
-    return Lessons(epochs, -(-len(inputs) // 32), _batches(inputs), None, lambda epoch, batch, loss: losses.append(loss))
+    labels = np.arange(len(inputs)) % 5 if labels is None else labels
+    batches = _batches(inputs, labels)
+    return Lessons(epochs, -(-len(inputs) // 32), batches, None, lambda epoch, batch, loss: losses.append(loss))
 
 
 @pytest.fixture(scope="module", params=[_strided, _separable, _residual, _joined, _grouped, _extremes])
@@ -134,15 +139,42 @@ def test_the_forward_that_learns_is_what_the_file_computes(taught: tuple[Any, Le
     assert np.ptp(found.astype(int), axis=0).max() > 40
 
 
+@pytest.mark.parametrize("spread", [0.02, 2.0, 40.0])  # Of weights: the kernel shifts small and large ranges otherwise.
+def test_hard_swish_is_to_the_step_whatever_its_range(spread: float) -> None:
+    keras.utils.set_random_seed(1)
+    wide = keras.initializers.RandomNormal(0, spread, seed=3)
+    body = [layers.Conv2D(4, 3, kernel_initializer=wide, activation="hard_swish"), layers.Flatten()]
+    float32 = to_tflite(keras.Sequential([keras.Input(_SHAPE), *body]), "float32", _SHAPE, "float32")
+    ranges, images = calibrate_tflite(float32, _images(50)), _images(50, seed=5)
+    int8 = quantize_tflite(float32, "int8", ranges)
+    found, scale, zero = _answers(int8, images)
+    network = IntegerNetwork(float32, ranges, tflite_steps(int8), "int8")
+    assert "HARD_SWISH" in {one.kind for one in network.graph.operators}
+    assert np.ptp(found.astype(int)) > 200
+    assert np.array_equal(np.rint(network.forward(images).numpy() / scale) + zero, found)
+
+
 def test_a_network_that_8_bits_spoil_learns_to_bear_them(spoilt: tuple[BadNetwork, bytes]) -> None:
     bad, float32 = spoilt
     ranges = calibrate_tflite(float32, bad.inputs[:100])
     plain = bad.accuracy(quantize_tflite(float32, "int8", ranges), "tflite")
     losses: list[float] = []
-    learnt = learn(float32, ranges, _lessons(bad.inputs[:224], 20, losses))  # Whole batches: another size is traced once more.
+    # Whole batches: another size is traced once more.
+    learnt = learn(float32, ranges, _lessons(bad.inputs[:224], 20, bad.labels[:224], losses))
     assert plain < 0.5
     assert losses[-1] < losses[0] / 2
     assert bad.accuracy(quantize_tflite(learnt.file, "int8", learnt.ranges), "tflite") > plain + 0.2
+
+
+def test_labels_teach_what_the_float_file_does_not_know(spoilt: tuple[BadNetwork, bytes]) -> None:
+    bad, _ = spoilt
+    keras.utils.set_random_seed(0)
+    body = [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    float32 = to_tflite(keras.Sequential([keras.Input((12, 12, 1)), *body]), "float32", (12, 12, 1), "float32")
+    lessons = _lessons(bad.inputs[:224], 10, bad.labels[:224])
+    learnt = learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons, "int4")
+    assert bad.accuracy(float32, "tflite") < 0.6
+    assert bad.accuracy(quantize_tflite(learnt.file, "int4", learnt.ranges), "tflite") > 0.8
 
 
 def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoilt: tuple[BadNetwork, bytes]) -> None:
@@ -150,7 +182,11 @@ def test_validation_images_choose_among_the_epochs_whose_ranges_are_frozen(spoil
     # Images far beyond the range of the input are where the int8 file differs from the float file.
     brightness = iter((30, 1, 30))
     lessons = Lessons(
-        9, 2, _batches(bad.inputs[:64]), lambda: iter([bad.test_inputs * next(brightness)]), lambda epoch, batch, loss: None
+        9,
+        2,
+        _batches(bad.inputs[:64], bad.labels),
+        lambda: iter([(bad.test_inputs * next(brightness), bad.test_labels)]),
+        lambda epoch, batch, loss: None,
     )
     assert learn(float32, calibrate_tflite(float32, bad.inputs[:100]), lessons).epoch == 8
 
@@ -172,7 +208,7 @@ def test_the_last_step_of_4_bits_never_goes_beyond_a_channels_largest_weight(tau
     for few in network._shares.values():
         few.assign(few + 40)
     for inputs in (_images(32), _images(32, seed=1)):
-        assert np.isfinite(network.train(inputs, False, optimizers))
+        assert np.isfinite(network.train(inputs, np.arange(32) % 5, False, optimizers))
         assert all(few.numpy().max() <= 0 for few in network._shares.values())
 
 
